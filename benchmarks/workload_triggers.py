@@ -1,0 +1,195 @@
+"""Workload TRIGGERS: what capture by triggers adds to a delete in SQL, on PostgreSQL.
+
+200,000 rows go by one statement; 2,000 go one by one, each in a transaction of its own and
+all in one. Beside the same delete without triggers, and a row-level trigger by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+RUNS = 5
+
+_BY_ROW = """
+CREATE FUNCTION by_row() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO xdbrel_cascadeintent (relation, source_alias, keys, deletion, cause, status,
+    attempts, available_at, claimed_by, last_error, created_at)
+  VALUES ('by.hand', '', jsonb_build_array(OLD.id), '', 'trigger', 'pending', 0, now(), '', '',
+    now());
+  RETURN NULL;
+END $$;
+CREATE TRIGGER by_row AFTER DELETE ON data_triggers_byrow
+FOR EACH ROW EXECUTE FUNCTION by_row();
+"""
+
+
+def run(scale: float = 1.0) -> list[dict[str, Any]]:
+    """Measure every way; see the package for the rows' keys."""
+    _configure()
+    with _databases():
+        many, few = max(int(200_000 * scale), 1), max(int(2_000 * scale), 1)
+        results = _measure(f"{many:,} rows by one statement", many, _at_once, 3.0)
+        results += _measure(f"{few:,} rows one by one", few, _one_by_one, 1.1)
+        results += _measure(f"{few:,} rows one by one in a transaction", few, _in_one, None)
+    return results
+
+
+def _configure() -> None:
+    import django
+    from django.conf import settings
+
+    server = {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": os.environ.get("XDBREL_PG_HOST", "127.0.0.1"),
+        "PORT": os.environ.get("XDBREL_PG_PORT", "5432"),
+        "USER": os.environ.get("XDBREL_PG_USER", "postgres"),
+        "PASSWORD": os.environ.get("XDBREL_PG_PASSWORD", ""),
+    }
+    settings.configure(
+        DATABASES={
+            "default": {**server, "NAME": "xdbrel_bench_triggers"},
+            # Only named: sources stay unwritten.
+            "blog": {**server, "NAME": "xdbrel_bench_triggers_blog"},
+        },
+        DATABASE_ROUTERS=["xdbrel.routers.HomeRouter"],
+        INSTALLED_APPS=["xdbrel", "benchmarks.data_triggers"],
+        XDBREL={"HOMES": {"data_triggers.Source": "blog"}, "CAPTURE": "triggers"},
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+        USE_TZ=True,
+    )
+    django.setup()
+
+
+@contextmanager
+def _databases() -> Iterator[None]:
+    import psycopg
+    from django.core.management import call_command
+    from django.db import connections
+
+    configured = connections["default"].settings_dict
+    admin = psycopg.connect(
+        host=configured["HOST"],
+        port=configured["PORT"],
+        user=configured["USER"],
+        password=configured["PASSWORD"],
+        dbname="postgres",
+        autocommit=True,
+    )
+    try:
+        admin.execute(f"DROP DATABASE IF EXISTS {configured['NAME']} WITH (FORCE)")
+        admin.execute(f"CREATE DATABASE {configured['NAME']}")
+        # The triggers are there when migrate is done.
+        call_command("migrate", database="default", run_syncdb=True, verbosity=0)
+        _execute(_BY_ROW)
+        yield
+    finally:
+        connections.close_all()
+        admin.execute(f"DROP DATABASE IF EXISTS {configured['NAME']} WITH (FORCE)")
+        admin.close()
+
+
+def _execute(sql: str) -> None:
+    from django.db import connections
+
+    with connections["default"].cursor() as cursor:
+        cursor.execute(sql)
+
+
+def _fill(table: str, rows: int) -> None:
+    """Write rows afresh, with keys from 1, and leave no intents."""
+    from django.db import connections
+
+    _execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    _execute(f"TRUNCATE {table}")
+    _execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+    _execute("TRUNCATE xdbrel_cascadeintent")
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} (id, name) SELECT i, 'name ' || i "
+            f"FROM generate_series(1, {rows}) i"
+        )
+    _execute(f"VACUUM ANALYZE {table}")
+    _execute("CHECKPOINT")
+
+
+def _at_once(table: str, rows: int) -> None:
+    _execute(f"DELETE FROM {table}")
+
+
+def _one_by_one(table: str, rows: int) -> None:
+    from django.db import connections
+
+    with connections["default"].cursor() as cursor:
+        for key in range(1, rows + 1):
+            cursor.execute(f"DELETE FROM {table} WHERE id = %s", [key])
+
+
+def _in_one(table: str, rows: int) -> None:
+    from django.db import transaction
+
+    with transaction.atomic(using="default"):
+        _one_by_one(table, rows)
+
+
+def _measure(
+    title: str, rows: int, delete: Callable[[str, int], None], goal: float | None
+) -> list[dict[str, Any]]:
+    ways = {
+        "without triggers": ("bare", 0),
+        "row-level trigger by hand": ("byrow", rows),
+        "xdbrel, one relation": ("watched", rows),
+        "xdbrel, three relations": ("watchedthrice", 3 * rows),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(RUNS):
+        for name, (table, captured) in ways.items():
+            table = f"data_triggers_{table}"
+            _fill(table, rows)
+            begun = time.perf_counter()
+            delete(table, rows)
+            seconds[name].append(time.perf_counter() - begun)
+            _require_captured(name, captured)
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    return [
+        {
+            "workload": "TRIGGERS",
+            "name": f"{title}: {name}",
+            "seconds": round(median[name], 4),
+            "rows": rows,
+            "statements": None,
+            "peak_mb": None,
+            "ratio": round(median[name] / median["without triggers"], 3)
+            if name != "without triggers"
+            else None,
+            "against": f"{title}: without triggers" if name != "without triggers" else None,
+            "goal": goal if name == "xdbrel, one relation" else None,
+        }
+        for name in ways
+    ]
+
+
+def _require_captured(name: str, keys: int) -> None:
+    """Stop where a way did not do the work that it is timed for."""
+    from django.db import connections
+
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(sum(jsonb_array_length(keys)), 0) FROM xdbrel_cascadeintent"
+        )
+        (found,) = cursor.fetchone()
+    if found != keys:
+        raise RuntimeError(f"{name}: {found} keys of {keys} captured; the measure means nothing")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scale", type=float, default=1.0)
+    for row in run(parser.parse_args().scale):
+        print(row)

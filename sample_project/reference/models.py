@@ -1,0 +1,36 @@
+"""At home in ``reference_db``: what flights point at, under the keys the world gave it."""
+
+from django.db import models
+
+
+class Airline(models.Model):
+    carrier = models.CharField(max_length=3, primary_key=True)
+    name = models.CharField(max_length=100)
+
+    def __str__(self):
+        return self.name
+
+
+class Airport(models.Model):
+    faa = models.CharField("FAA code", max_length=4, primary_key=True)
+    name = models.CharField(max_length=100)
+    latitude = models.FloatField()
+    longitude = models.FloatField()
+    altitude = models.IntegerField(help_text="feet")
+    timezone = models.CharField(max_length=50, null=True, blank=True)
+
+    def __str__(self):
+        return self.name
+
+
+class Plane(models.Model):
+    tailnum = models.CharField("tail number", max_length=8, primary_key=True)
+    year = models.PositiveSmallIntegerField(null=True, blank=True)
+    kind = models.CharField(max_length=50)
+    manufacturer = models.CharField(max_length=50)
+    model = models.CharField(max_length=50)
+    engines = models.PositiveSmallIntegerField()
+    seats = models.PositiveSmallIntegerField()
+
+    def __str__(self):
+        return f"{self.tailnum} ({self.manufacturer} {self.model})"

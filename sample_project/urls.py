@@ -1,0 +1,11 @@
+from django.contrib import admin
+from django.urls import path
+
+from sample_project import views
+
+urlpatterns = [
+    path("", views.index, name="index"),
+    path("posts/", views.posts, name="posts"),
+    path("flights/", views.flights, name="flights"),
+    path("admin/", admin.site.urls),
+]

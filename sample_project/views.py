@@ -1,0 +1,53 @@
+"""Pages that read across databases, each in a number of queries that does not grow."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from sample_project.blog.models import Post
+from sample_project.counting import counted_queries
+from sample_project.flights.models import Flight
+from xdbrel import relations
+from xdbrel.prefetch import prefetch_cross_db
+
+PAGE = 50
+
+
+def page(template: str) -> Callable[..., Callable[[HttpRequest], HttpResponse]]:
+    """Render what the view returns, and show the queries that view and template made."""
+
+    def decorate(view: Callable[[HttpRequest], dict[str, Any]]) -> Callable[..., HttpResponse]:
+        @wraps(view)
+        def wrapped(request: HttpRequest) -> HttpResponse:
+            with counted_queries() as queries:
+                # The base template shows the counter at its end, when all of them are made.
+                return render(request, template, {"queries": queries, **view(request)})
+
+        return wrapped
+
+    return decorate
+
+
+@page("sample_project/index.html")
+def index(request: HttpRequest) -> dict[str, Any]:
+    return {"relations": relations.all_relations()}
+
+
+@page("sample_project/posts.html")
+def posts(request: HttpRequest) -> dict[str, Any]:
+    newest = Post.objects.order_by("-created_at", "-pk")[:PAGE]
+    return {"posts": prefetch_cross_db(newest, "author", "comments__author")}
+
+
+@page("sample_project/flights.html")
+def flights(request: HttpRequest) -> dict[str, Any]:
+    pages = Paginator(Flight.objects.order_by("time_hour", "pk"), PAGE)
+    shown = pages.get_page(request.GET.get("page"))
+    shown.object_list = prefetch_cross_db(
+        list(shown.object_list), "carrier", "plane", "origin", "dest"
+    )
+    return {"page": shown}

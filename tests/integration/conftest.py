@@ -1,0 +1,3 @@
+from tests.aliases import aliases
+
+__all__ = ["aliases"]

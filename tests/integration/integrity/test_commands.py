@@ -1,0 +1,244 @@
+"""xdbrel_scan and xdbrel_repair: what goes to which stream, and the exit status."""
+
+import io
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.core.management.base import OutputWrapper
+
+from tests.apps.archive.models import Entry, Shelf
+from tests.apps.blog.models import Post
+from xdbrel.management.commands import xdbrel_repair, xdbrel_scan
+from xdbrel.models import ScanRun
+from xdbrel.relations import all_relations
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+RELATION = "archive.Entry.shelf"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def run(module, *arguments, stderr=None):
+    """Run a command as manage.py does; return exit status, stdout and stderr."""
+    out, err = io.StringIO(), stderr or io.StringIO()
+    command = module.Command(stdout=out, stderr=err)
+    command.requires_system_checks = []
+    status = 0
+    name = module.__name__.rpartition(".")[2]
+    try:
+        # connections.close_all() at the end is for processes, not for a test's transaction.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("django.core.management.base.connections.close_all", lambda: None)
+            command.run_from_argv(["manage.py", name, *arguments, "--no-color"])
+    except SystemExit as error:
+        status = error.code
+    return status, out.getvalue(), err.getvalue()
+
+
+def test_json():
+    """Standard output is a list of results and nothing else; findings exit with 1."""
+    Shelf.objects.create(number=1)
+    Entry.objects.bulk_create([Entry(shelf_id=key) for key in (1, 2, 2, 3)])
+    status, out, err = run(xdbrel_scan, RELATION, "--format", "json")
+    (result,) = json.loads(out)
+    assert list(result) == [
+        "relation",
+        "source_alias",
+        "target_alias",
+        "strategy",
+        "orphans",
+        "distinct_keys",
+        "seconds",
+    ]
+    seconds = result.pop("seconds")
+    assert isinstance(seconds, float)
+    assert result == {
+        "relation": RELATION,
+        "source_alias": "blog",
+        "target_alias": "default",
+        "strategy": "gaps",
+        "orphans": 3,
+        "distinct_keys": 2,
+    }
+    assert (status, err) == (1, "")
+
+
+def test_all_relations():
+    """Without a name every relation is scanned; a clean scan exits with 0."""
+    status, out, err = run(xdbrel_scan, "--format", "json")
+    assert [result["relation"] for result in json.loads(out)] == [
+        relation.handle for relation in all_relations()
+    ]
+    assert (status, err) == (0, "")
+
+
+def test_text():
+    """People get a table, with a line for the whole."""
+    Entry.objects.bulk_create([Entry(shelf_id=key) for key in range(1200)])
+    status, out, err = run(xdbrel_scan, RELATION, "archive.Entry.topic")
+    head, first, second, last = out.splitlines()
+    assert head.split("  ")[0] == "RELATION"
+    assert "SOURCES IN  TARGETS IN  STRATEGY  ORPHANS" in head
+    assert first.split()[:6] == [RELATION, "blog", "default", "gaps", "1,200", "1,200"]
+    assert second.split()[:6] == ["archive.Entry.topic", "blog", "default", "merge", "0", "0"]
+    assert len(head) == len(first) == len(second)
+    assert last == "1,200 orphans in 1 of 2 relations"
+    assert (status, err) == (1, "")
+
+
+def test_text_when_clean():
+    status, out, _ = run(xdbrel_scan, RELATION)
+    assert out.splitlines()[-1] == "No orphans in 1 relations"
+    assert status == 0
+
+
+def test_strategy():
+    status, out, _ = run(xdbrel_scan, RELATION, "--strategy", "merge", "--format", "json")
+    assert json.loads(out)[0]["strategy"] == "merge"
+    assert status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["archive.Entry.shlf"],
+            "CommandError: There is no cross-database relation 'archive.Entry.shlf'. Did you "
+            "mean archive.Entry.shelf",
+        ),
+        (
+            [RELATION, "--strategy", "gap"],
+            "CommandError: There is no scan strategy 'gap'. Did you mean gaps? Known are gaps, "
+            "merge.\n",
+        ),
+        (
+            ["archive.Entry.topic", "--strategy", "gaps"],
+            "CommandError: archive.Entry.topic: strategy 'gaps' needs integer keys, and "
+            "archive.Topic.slug is not one. Use 'merge', or name none.\n",
+        ),
+    ],
+)
+def test_usage_errors(arguments, message):
+    """What cannot be done exits with 2, says why on standard error, and scans nothing."""
+    status, out, err = run(xdbrel_scan, *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith(message)
+    assert not ScanRun.objects.exists()
+
+
+@pytest.mark.parametrize("module", [xdbrel_scan, xdbrel_repair])
+def test_unknown_options(module, capsys):
+    """argparse exits with 2 as well."""
+    status, _, _ = run(module, RELATION, "--format", "xml")
+    assert status == 2
+    assert "invalid choice: 'xml'" in capsys.readouterr().err
+
+
+def test_unknown_relation_among_others_scans_nothing():
+    """A misspelt name is found out before the first scan."""
+    status, _, _ = run(xdbrel_scan, RELATION, "archive.Entry.nothing")
+    assert status == 2
+    assert not ScanRun.objects.exists()
+
+
+def test_progress_on_a_terminal():
+    """Progress goes to standard error, and only to a terminal."""
+    Entry.objects.create(shelf_id=1)
+    status, out, err = run(xdbrel_scan, RELATION, "--format", "json", stderr=Terminal())
+    assert status == 1
+    assert json.loads(out)
+    assert err.endswith("keys looked at, 1 orphaned\n")
+    assert err.startswith(f"\r{RELATION}: ")
+
+
+def test_call_command():
+    """call_command() returns whatever was found: the exit status is for processes."""
+    Entry.objects.create(shelf_id=1)
+    out = io.StringIO()
+    call_command("xdbrel_scan", RELATION, format="json", stdout=out)
+    assert json.loads(out.getvalue())[0]["orphans"] == 1
+    with pytest.raises(CommandError) as raised:
+        call_command("xdbrel_scan", "a.B.c")
+    assert raised.value.returncode == 2
+
+
+def scanned():
+    Entry.objects.bulk_create([Entry(shelf_id=key) for key in (1, 1, 2)])
+    call_command("xdbrel_scan", RELATION, stdout=OutputWrapper(io.StringIO()))
+    return ScanRun.objects.get().pk
+
+
+def test_repair_json():
+    run_id = scanned()
+    status, out, err = run(xdbrel_repair, RELATION, "--policy", "set_null", "--format", "json")
+    result = json.loads(out)
+    assert isinstance(result.pop("seconds"), float)
+    assert result == {
+        "relation": RELATION,
+        "policy": "set_null",
+        "dry_run": False,
+        "run": run_id,
+        "source_alias": "blog",
+        "target_alias": "default",
+        "keys": 2,
+        "healed": 0,
+        "rows": 3,
+        "counts": {"archive.Entry": 3},
+    }
+    assert (status, err) == (0, "")
+    assert not Entry.objects.exclude(shelf=None).exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line", "status"),
+    [
+        (["delete"], "3 rows with 2 keys deleted in blog", 0),
+        (["set_null"], "3 rows with 2 keys set to null in blog", 0),
+        (["report"], "3 rows with 2 keys orphaned in blog", 1),
+        (["delete", "--dry-run"], "3 rows with 2 keys would be deleted in blog", 1),
+        (["set_null", "--dry-run"], "3 rows with 2 keys would be set to null in blog", 1),
+    ],
+)
+def test_repair_text(arguments, line, status):
+    """People read what was done or would be; orphans that are left exit with 1."""
+    run_id = scanned()
+    answer, out, err = run(xdbrel_repair, RELATION, "--policy", *arguments)
+    assert out.splitlines()[0] == f"{RELATION}: {line} (run {run_id})"
+    assert (answer, err) == (status, "")
+
+
+def test_repair_tells_what_healed():
+    scanned()
+    Shelf.objects.create(number=1)
+    _, out, _ = run(xdbrel_repair, RELATION, "--policy", "delete")
+    assert out.splitlines()[1:] == [
+        "1 keys have a target in default again",
+        "  archive.Entry: 1",
+    ]
+
+
+def test_repair_without_scan():
+    status, out, err = run(xdbrel_repair, RELATION, "--policy", "delete")
+    assert (status, out) == (2, "")
+    assert err == (
+        f"CommandError: {RELATION} has no complete scan in database 'default', so there are "
+        f'no findings to repair. Run "manage.py xdbrel_scan {RELATION}" first.\n'
+    )
+
+
+def test_repair_of_unknown_relation():
+    status, _, err = run(xdbrel_repair, "archive.Entry.shelv", "--policy", "delete")
+    assert status == 2
+    assert "Did you mean archive.Entry.shelf" in err
+
+
+def test_repair_that_is_not_possible():
+    Post.objects.create(title="x", author_id=1)
+    status, _, err = run(xdbrel_repair, "blog.Post.author", "--policy", "set_null")
+    assert status == 2
+    assert err.startswith("CommandError: blog.Post.author: policy 'set_null' is not possible")

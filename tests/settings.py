@@ -1,0 +1,123 @@
+"""Settings of the test suite: three homes, laid out by XDBREL_LAYOUT.
+
+sqlite (the default)   all on SQLite
+postgres               all on PostgreSQL
+mariadb                all on MariaDB
+mixed                  targets on PostgreSQL, sources on MariaDB
+mixed_reverse          targets on MariaDB, sources on PostgreSQL
+
+PostgreSQL and MariaDB are expected where ``tests/servers.py`` says; the test databases
+have names of their own.
+"""
+
+import os
+
+from tests import servers
+
+LAYOUT = os.environ.get("XDBREL_LAYOUT", "sqlite")
+
+_ENGINES = {
+    "sqlite": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
+    "postgres": {"ENGINE": "django.db.backends.postgresql", **servers.POSTGRES},
+    "mariadb": {
+        "ENGINE": "django.db.backends.mysql",
+        **servers.MARIADB,
+        "OPTIONS": {"charset": "utf8mb4"},
+    },
+}
+
+_LAYOUTS = {
+    "sqlite": {"default": "sqlite", "blog": "sqlite", "shop": "sqlite"},
+    "postgres": {"default": "postgres", "blog": "postgres", "shop": "postgres"},
+    "mariadb": {"default": "mariadb", "blog": "mariadb", "shop": "mariadb"},
+    "mixed": {"default": "postgres", "blog": "mariadb", "shop": "mariadb"},
+    "mixed_reverse": {"default": "mariadb", "blog": "postgres", "shop": "postgres"},
+}
+
+
+def _database(alias, kind):
+    configured = dict(_ENGINES[kind])
+    if kind != "sqlite":
+        # A suffix of one's own lets several runs share the servers.
+        name = f"xdbrel_{LAYOUT}_{alias}{os.environ.get('XDBREL_DB_SUFFIX', '')}"
+        configured["NAME"] = name
+        configured["TEST"] = {"NAME": f"test_{name}"}
+        if kind == "mariadb":
+            configured["TEST"].update(CHARSET="utf8mb4", COLLATION="utf8mb4_bin")
+    return configured
+
+
+servers.use_pymysql_where_alone()
+
+DATABASES = {alias: _database(alias, kind) for alias, kind in _LAYOUTS[LAYOUT].items()}
+DATABASE_ROUTERS = ["xdbrel.routers.HomeRouter"]
+XDBREL = {
+    "HOMES": {
+        "archive.Entry": "blog",
+        "archive.Loan": "blog",
+        "blog": "blog",
+        "shop": "shop",
+        "knots.Album": "blog",
+        "knots.Song": "blog",
+        "knots.Concert": "blog",
+        "knots.Player": "blog",
+        "knots.Ticket": "shop",
+        "codes": "blog",
+        "codes.Author": "default",
+        "codes.Course": "default",
+        "codes.Currency": "default",
+        "codes.Subject": "default",
+        "codes.Card": "shop",
+        "codes.Mark": "shop",
+        "codes.Pin": "shop",
+        "codes.Syllabus": "shop",
+        **dict.fromkeys(
+            [
+                f"garden.{model}"
+                for model in ("Tag", "Petal", "Payment", "Rental", "Print", "Login", "Deed")
+            ],
+            "blog",
+        ),
+    }
+}
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "xdbrel",
+    "tests.apps.people",
+    "tests.apps.blog",
+    "tests.apps.shop",
+    "tests.apps.archive",
+    "tests.apps.knots",
+    "tests.apps.codes",
+    "tests.apps.garden",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+GARDEN_ACCOUNT_MODEL = "garden.OwnAccount"
+ROOT_URLCONF = "tests.urls"
+STATIC_URL = "static/"
+SECRET_KEY = "for tests only"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -1,0 +1,31 @@
+"""The beat schedule: ``celery -A worker beat``. It is static; nothing of it is in a database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xdbrel.conf import settings
+
+
+def defaults() -> dict[str, Any]:
+    """Return the schedule, by ``XDBREL``'s intervals, as a default that a project may override."""
+    return {
+        "beat_schedule": {
+            "xdbrel-relay": {
+                "task": "xdbrel.relay",
+                "schedule": settings.RELAY_INTERVAL_SECONDS,
+                # A relay that nobody started in time has a successor already.
+                "options": {"expires": settings.RELAY_INTERVAL_SECONDS},
+            },
+            "xdbrel-prune": {
+                "task": "xdbrel.prune",
+                "schedule": settings.PRUNE_INTERVAL_SECONDS,
+                "options": {"expires": settings.PRUNE_INTERVAL_SECONDS},
+            },
+            # Fans out one task for each relation.
+            "xdbrel-scan": {
+                "task": "xdbrel.scan_all",
+                "schedule": settings.SCAN_INTERVAL_SECONDS,
+            },
+        }
+    }

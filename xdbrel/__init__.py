@@ -1,0 +1,22 @@
+"""Relations between Django models that live in different databases.
+
+Every public name is here or in a module named by the documentation; nothing else is API.
+Importing this package needs no ``django.setup()``.
+"""
+
+from xdbrel.cascade.atomic import atomic
+from xdbrel.cascade.preview import DeletionPlan, plan_delete
+from xdbrel.fields import CrossDBForeignKey, CrossDBOneToOneField
+from xdbrel.prefetch import aprefetch_cross_db, prefetch_cross_db
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CrossDBForeignKey",
+    "CrossDBOneToOneField",
+    "DeletionPlan",
+    "aprefetch_cross_db",
+    "atomic",
+    "plan_delete",
+    "prefetch_cross_db",
+]

@@ -1,0 +1,19 @@
+"""The system checks: what would break silently is said before it does.
+
+One module for each subject; each id has a section in docs/checks.md:
+
+* ``configuration`` (001-013): ``settings.XDBREL`` and the routers;
+* ``homes`` (020-024): plain relations, and models without a home or torn apart;
+* ``fields`` (030-035): the cross-database fields;
+* ``contrib`` (040-044): Django's own apps, generic relations;
+* ``services`` (050-053): django-cachalot and Celery;
+* ``columns`` (060-062): what the databases hold; tagged ``database``, since these connect;
+* ``triggers`` (070-073): what captures beside the ORM; tagged ``database`` too.
+
+All but those of ``columns`` and ``triggers`` bear the tag ``xdbrel``; the two on Celery's
+schedule are deployment checks.
+"""
+
+from xdbrel.checks import columns, configuration, contrib, fields, homes, services, triggers
+
+__all__ = ["columns", "configuration", "contrib", "fields", "homes", "services", "triggers"]

@@ -1,0 +1,145 @@
+"""Checking that targets exist at the moment their keys are written (``verify=True``).
+
+Owns where the check stands: when the statement that writes is compiled, which is the
+one place that ``save()``, ``bulk_create()``, ``bulk_update()`` and ``update()`` share, and
+where all keys of a batch are at hand. One query per statement, in the target's home.
+Fixtures (``raw`` saves) pass: their targets may be loaded later, into another database.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import models
+from django.db.models import F
+from django.db.models.functions import Cast
+from django.db.models.sql.subqueries import InsertQuery, UpdateQuery
+
+from xdbrel import keys, placement
+from xdbrel.caching import uncached
+from xdbrel.compat import is_ancestor_update
+from xdbrel.exceptions import HomeError, MissingTarget
+from xdbrel.relations import handle_of
+
+
+class SavedKey:
+    """A key on its way from ``save()`` to its UPDATE, with the instance that holds it.
+
+    ``Model.save_base()`` asks ``pre_save()`` for it in a plain save and passes ``pre_save()``
+    by in a raw one, which is how the two are told apart when the UPDATE is compiled. To
+    Django it is what an instance is: something to make ready by ``prepare_database_save()``.
+    """
+
+    __slots__ = ("instance", "value")
+
+    def __init__(self, value: Any, instance: models.Model) -> None:
+        self.value = value
+        self.instance = instance
+
+    def prepare_database_save(self, field: models.Field[Any, Any]) -> Any:
+        return self.value
+
+
+def verify_statement(field: Any, compiler: Any) -> None:
+    """Check every key that the statement being compiled writes to ``field``, once.
+
+    The keys are read from the query and not from the value being compiled, which may be
+    one of many, or stand in a condition. Raises ``MissingTarget`` with all those that no
+    target has.
+    """
+    # The compiler is one statement's own; a query may be compiled again.
+    seen = compiler.__dict__.setdefault("_xdbrel_verified", set())
+    if field in seen:
+        return
+    seen.add(field)
+    query = compiler.query
+    hint = None
+    written: list[Any] = []
+    if isinstance(query, InsertQuery):
+        if not query.raw:
+            written = [getattr(obj, field.attname) for obj in query.objs]
+            hint = query.objs[0] if query.objs else None
+    elif isinstance(query, UpdateQuery):
+        for assigned, model, value in query.values:  # type: ignore[attr-defined]
+            if assigned != field:
+                continue
+            if isinstance(value, SavedKey):
+                written, hint = [value.value], value.instance
+            elif model is not None or is_ancestor_update(query):
+                written = list(_written_values(field, value))
+    verify_keys(field, written, using=compiler.using, instance=hint)
+
+
+def verify_keys(
+    field: Any, values: Iterable[Any], *, using: str, instance: models.Model | None = None
+) -> None:
+    """Raise ``MissingTarget`` unless every key among ``values`` has a target row.
+
+    ``using`` is where the keys are written, ``instance`` one of those that hold them.
+    Expressions and ``None`` are passed over: their value is not known here, or names nothing.
+    """
+    target = field.remote_field.model
+    target_field = field.target_field
+    wanted = {
+        target_field.to_python(value): None
+        for value in values
+        if value is not None and not hasattr(value, "resolve_expression")
+    }
+    if not wanted:
+        return
+    alias = _home_of_targets(target, using, instance)
+    with uncached():
+        rows = target._base_manager.using(alias)
+        for chunk in keys.chunks(list(wanted), keys.chunk_size(alias, target_field)):
+            found = rows.filter(keys.KeyIn(F(target_field.attname), chunk))
+            # A database may hold two keys for equal that Python tells apart (collations).
+            spelled_otherwise = False
+            for key in found.values_list(target_field.attname, flat=True):
+                if key in wanted:
+                    del wanted[key]
+                else:
+                    spelled_otherwise = True
+            if spelled_otherwise:
+                for key in [key for key in chunk if key in wanted]:
+                    if rows.filter(keys.KeyIn(F(target_field.attname), [key])).exists():
+                        del wanted[key]
+    if wanted:
+        raise MissingTarget(handle_of(field), alias, target._meta.label, wanted)
+
+
+def _home_of_targets(target: type[models.Model], using: str, instance: models.Model | None) -> str:
+    """Return where the targets of keys written to ``using`` live: a home, never a replica."""
+    if instance is not None:
+        if instance._state.db != using:
+            # A new object has no database yet; once saved, it hints at this one.
+            instance = copy.copy(instance)
+            instance._state.db = using
+        return placement.home(target, instance=instance)
+    try:
+        routed = placement.pin(target) is None
+    except HomeError:
+        routed = False
+    if not routed and placement.may_live(target, using):
+        # No router speaks: the sources' own database is where Django would look.
+        return placement.primary(using)
+    return placement.home(target)
+
+
+def _written_values(field: Any, value: Any) -> Iterable[Any]:
+    """Yield the plain keys of what ``update()`` assigns: one, or those of a ``Case``."""
+    if hasattr(value, "prepare_database_save"):
+        yield value.prepare_database_save(field)
+    elif not hasattr(value, "resolve_expression"):
+        yield value
+    elif isinstance(value, models.Value):
+        yield value.value
+    elif isinstance(value, models.Case):
+        for case in value.cases:
+            yield from _written_values(field, case.result)
+        yield from _written_values(field, value.default)
+    elif isinstance(value, Cast):
+        # bulk_update() casts its Case where the database wants that.
+        for source in value.get_source_expressions():
+            yield from _written_values(field, source)

@@ -1,0 +1,1 @@
+"""Finding the orphans of a relation, and what is done about them."""

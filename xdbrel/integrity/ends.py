@@ -1,0 +1,225 @@
+"""The two ends of a relation, as a scan reads them.
+
+Owns which rows, which column and which alias; and what is known of the keys' type. An
+end is always read at its home: a replica may lag behind. What is asked of the source is
+in ``sources``, what is asked of the target in ``targets``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connections, models
+from django.db.models import F, Func, Q
+from django.db.models.sql.compiler import SQLCompiler
+
+from xdbrel import keys
+from xdbrel.relations import Relation
+
+_INTEGERS = (models.IntegerField, models.AutoField)
+_TEXTS = (models.CharField, models.TextField)
+
+#: What a field may change on the way between column and Python.
+_CONVERSIONS = ("db_type", "get_prep_value", "get_db_prep_value", "get_db_converters", "to_python")
+
+#: The name that a key's column has in a query of ours.
+KEY = "xdbrel_key"
+
+
+@dataclass(frozen=True)
+class End:
+    """The rows of ``model`` that hold a key in ``field``, in the database ``using``.
+
+    ``field`` may be a parent's: a multi-table child is asked through its parent link.
+    """
+
+    relation: Relation
+    model: type[models.Model]
+    field: models.Field[Any, Any]
+    using: str
+
+    @property
+    def attname(self) -> str:
+        """The name by which a query speaks of the key's column."""
+        return self.field.attname
+
+    @property
+    def vendor(self) -> str:
+        return connections[self.using].vendor
+
+    def rows(self, condition: Q | None = None) -> models.QuerySet[Any]:
+        """Return the rows that hold a key, in no order."""
+        found = self.model._base_manager.using(self.using).order_by()
+        if self.field.null:
+            found = found.filter(**{f"{self.attname}__isnull": False})
+        return found if condition is None else found.filter(condition)
+
+    def between(
+        self, after: Any = None, upto: Any = None, *, before: Any = None, since: Any = None
+    ) -> Q:
+        """Return the condition that keys are above, up to, below or from these; None is no bound.
+
+        Lower and higher are the database's own: its collation, its order of UUIDs.
+        """
+        bounds = {"gt": after, "gte": since, "lt": before, "lte": upto}
+        return Q(
+            **{
+                f"{self.attname}__{lookup}": bound
+                for lookup, bound in bounds.items()
+                if bound is not None
+            }
+        )
+
+    @property
+    def key_field(self) -> models.Field[Any, Any]:
+        """The field that gives the keys their type."""
+        return keys.key_field(self.field)
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether the keys are integers, in Python and in the column."""
+        return _is_plain(self.key_field, _INTEGERS)
+
+    @property
+    def is_uuid(self) -> bool:
+        return _is_plain(self.key_field, (models.UUIDField,))
+
+    @property
+    def is_text(self) -> bool:
+        """Whether keys are compared by a collation, which may take two of them for one."""
+        return isinstance(self.key_field, _TEXTS)
+
+    def only_keys(self, rows: models.QuerySet[Any]) -> models.QuerySet[Any, Any]:
+        """Return the query for the rows' keys alone, one column of the name ``KEY``."""
+        listed: models.QuerySet[Any, Any] = rows.annotate(**{KEY: F(self.attname)})
+        return listed.values_list(KEY, flat=True)
+
+    def chunk_size(self) -> int:
+        """Return how many keys one statement carries."""
+        return keys.chunk_size(self.using, self.field)
+
+    def holds(self, wanted: Sequence[Any]) -> keys.KeyIn:
+        """Return the condition that the key is one of these, as the database compares."""
+        return keys.KeyIn(F(self.attname), wanted)
+
+
+def of(relation: Relation) -> tuple[End, End]:
+    """Return source and target of ``relation``, each at its home."""
+    return (
+        End(relation, relation.source, relation.field, relation.source_home),
+        End(relation, relation.target, relation.target_field, relation.target_home),
+    )
+
+
+def ordered_alike(first: End, second: End) -> bool:
+    """Tell whether both databases put these keys in the same order and hand them out alike.
+
+    Integers have one order everywhere. UUIDs have one between databases of a kind:
+    PostgreSQL and SQLite sort them by their digits, MariaDB's own type by other bytes
+    first, differently from release to release. Text goes by collations, which no two
+    databases share for certain.
+    """
+    if first.is_integer and second.is_integer:
+        return True
+    ordering = ("postgresql", "sqlite")
+    return (
+        first.is_uuid
+        and second.is_uuid
+        and first.vendor == second.vendor
+        and first.vendor in ordering
+    )
+
+
+@dataclass(frozen=True)
+class Page:
+    """Keys as they came over the wire, to be compared with others that came the same way."""
+
+    keys: list[Any]
+    first: Any
+    last: Any
+
+
+def fetch(end: End, rows: models.QuerySet[Any, Any], *, packed: bool) -> Page | None:
+    """Run an ordered query for keys alone; None where there are none.
+
+    For ends that are ``ordered_alike``. A scan reads millions of keys, and making a row
+    and an object of each would take most of its time: they are left as the driver has
+    them or, ``packed``, come from PostgreSQL as one text. ``decode`` makes Python values
+    of those that matter.
+    """
+    try:
+        sql, params = rows.query.get_compiler(using=end.using).as_sql()
+    except EmptyResultSet:
+        return None
+    if packed:
+        key = f"keys.{connections[end.using].ops.quote_name(KEY)}"
+        sql = f"SELECT string_agg({key}::text, ',') FROM ({sql}) AS keys"  # noqa: S608
+    with connections[end.using].cursor() as cursor:
+        cursor.execute(sql, params)
+        if packed:
+            ((joined,),) = cursor.fetchall()
+            fetched = joined.split(",") if joined else []
+        else:
+            fetched = [key for (key,) in cursor.fetchall()]
+    if not fetched:
+        return None
+    # An aggregate's input is in no promised order.
+    order = int if packed and end.is_integer else None
+    return Page(fetched, min(fetched, key=order), max(fetched, key=order))
+
+
+def decode(end: End, fetched: Iterable[Any]) -> list[Any]:
+    """Return keys of a ``Page`` as Python values of the keys' field."""
+    return [end.key_field.to_python(key) for key in fetched]
+
+
+class Exact(Func):
+    """A text as it is: equal to no other text, whatever the column's collation says.
+
+    Case, accents and trailing spaces count, so that ``DISTINCT`` and ``GROUP BY`` keep
+    apart what another database may tell apart.
+    """
+
+    arity = 1
+
+    def as_postgresql(
+        self, compiler: SQLCompiler, connection: Any, **context: Any
+    ) -> tuple[str, Any]:
+        return super().as_sql(
+            compiler, connection, template='(%(expressions)s)::text COLLATE "C"', **context
+        )
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: Any, **context: Any) -> tuple[str, Any]:
+        return super().as_sql(
+            compiler, connection, template="(%(expressions)s) COLLATE BINARY", **context
+        )
+
+    def as_mysql(self, compiler: SQLCompiler, connection: Any, **context: Any) -> tuple[str, Any]:
+        # utf8mb4_bin takes 'a' and 'a ' for one. MySQL and MariaDB name the one that does
+        # not differently.
+        collation = "utf8mb4_nopad_bin" if connection.mysql_is_mariadb else "utf8mb4_0900_bin"
+        return super().as_sql(
+            compiler,
+            connection,
+            template=f"CONVERT(%(expressions)s USING utf8mb4) COLLATE {collation}",
+            **context,
+        )
+
+
+def _is_plain(field: models.Field[Any, Any], kinds: tuple[type[Any], ...]) -> bool:
+    """Tell whether values are in the column what they are in Python.
+
+    A subclass may keep something else there (an encoded id, say), whose order and
+    neighbours are not the values' own.
+    """
+    return (
+        isinstance(field, kinds)
+        and not hasattr(field, "from_db_value")
+        and all(
+            getattr(type(field), name).__module__.startswith("django.db.models.")
+            for name in _CONVERSIONS
+        )
+    )

@@ -1,0 +1,158 @@
+"""Keys on their way between databases: chunks, predicates and JSON.
+
+Owns how a list of keys enters a statement. PostgreSQL and SQLite take a whole list as
+one parameter, which neither meets the limit of parameters nor compiles a thousand
+placeholders; elsewhere, and for types that an array does not carry faithfully, it is
+an ``IN`` list. Where keys lead is for ``xdbrel.relations`` and ``xdbrel.placement``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.lookups import Lookup
+from django.db.models.sql.compiler import SQLCompiler
+
+from xdbrel.conf import settings
+
+T = TypeVar("T")
+
+_INTEGERS = (models.IntegerField, models.AutoField)
+_TEXTS = (models.CharField, models.TextField)
+
+
+def chunk_size(
+    using: str, field: models.Field[Any, Any], *, parameters: int = 1, listed: bool = False
+) -> int:
+    """Return how many keys of ``field`` one statement on ``using`` may carry.
+
+    ``parameters`` is how often the statement names each key. The database's own limit
+    counts where the keys are separate parameters, ``XDBREL["CHUNK_SIZE"]`` always.
+    ``listed`` tells that they are separate (``__in``) even where ``KeyIn`` needs just one.
+    """
+    connection = connections[using]
+    if not listed and _as_one_parameter(field, connection):
+        return settings.CHUNK_SIZE
+    limit = connection.features.max_query_params
+    if limit is None:
+        return settings.CHUNK_SIZE
+    return max(1, min(settings.CHUNK_SIZE, limit // parameters))
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield ``items`` in lists of at most ``size``."""
+    chunk: list[T] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) >= size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def key_field(field: models.Field[Any, Any]) -> models.Field[Any, Any]:
+    """Return the field that gives ``field``'s values their type: a foreign key's last target."""
+    while field.remote_field is not None and hasattr(field, "target_field"):
+        field = field.target_field
+    return field
+
+
+class KeyIn(Lookup):
+    """A predicate: the column is one of these keys. Pass it to ``filter()`` as it is.
+
+    ``KeyIn(F("author_id"), [1, 2, 3])``; the keys are Python values of the column's
+    field. One chunk of keys per predicate: see ``chunk_size``.
+    """
+
+    lookup_name = "xdbrel_key_in"
+    prepare_rhs = False
+    rhs: Sequence[Any]
+
+    def as_sql(  # type: ignore[override]
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
+    ) -> tuple[str, list[Any]]:
+        field = key_field(self.lhs.output_field)
+        # NULL is no key and equals nothing.
+        if _is_plain(field, _INTEGERS) and all(type(key) is int for key in self.rhs):
+            # Nothing would be made of them, ten thousand times.
+            keys = list(self.rhs)
+        else:
+            keys = [
+                field.get_db_prep_value(key, connection, prepared=False)
+                for key in self.rhs
+                if key is not None
+            ]
+        if not keys:
+            raise EmptyResultSet
+        column, column_params = compiler.compile(self.lhs)
+        params = list(column_params)
+        if _as_one_parameter(field, connection):
+            if connection.vendor == "postgresql":
+                array = _array_type(field)
+                # Spelled out where nothing has to be quoted: the driver takes far longer
+                # over a list.
+                spelled = keys if array == "text[]" else f"{{{','.join(map(str, keys))}}}"
+                return f"{column} = ANY(%s::{array})", [*params, spelled]
+            return (
+                f"{column} IN (SELECT value FROM json_each(%s))",  # noqa: S608
+                [*params, json.dumps(keys)],
+            )
+        placeholders = ", ".join(["%s"] * len(keys))
+        return f"{column} IN ({placeholders})", [*params, *keys]
+
+
+def encode(values: Iterable[Any], field: models.Field[Any, Any]) -> list[Any]:
+    """Return keys of ``field`` as values that JSON carries, to the last microsecond."""
+    field = key_field(field)
+    if isinstance(field, (*_INTEGERS, *_TEXTS)):
+        return [field.get_prep_value(value) for value in values]
+    # What the field's own serialization makes of a value, its to_python() understands.
+    return [
+        field.value_to_string(SimpleNamespace(**{field.attname: value}))  # type: ignore[arg-type]
+        for value in values
+    ]
+
+
+def decode(values: Iterable[Any], field: models.Field[Any, Any]) -> list[Any]:
+    """Return what ``encode`` was given: the keys as Python values of ``field``."""
+    field = key_field(field)
+    plain = _is_plain(field, _INTEGERS)
+    return [value if plain and type(value) is int else field.to_python(value) for value in values]
+
+
+def _as_one_parameter(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> bool:
+    field = key_field(field)
+    if connection.vendor == "postgresql":
+        return _array_type(field) is not None
+    if connection.vendor == "sqlite":
+        # json_each() gives integers and text as what they are; a decimal or a date would
+        # be compared by another rule than the column's.
+        return _is_plain(field, (*_INTEGERS, *_TEXTS, models.UUIDField))
+    return False
+
+
+def _array_type(field: models.Field[Any, Any]) -> str | None:
+    # Without a length: casting to varchar(n)[] would cut a key short and match another.
+    if _is_plain(field, _INTEGERS):
+        return "bigint[]"
+    if _is_plain(field, (models.UUIDField,)):
+        return "uuid[]"
+    if _is_plain(field, _TEXTS):
+        return "text[]"
+    return None
+
+
+def _is_plain(field: models.Field[Any, Any], kinds: tuple[type[Any], ...]) -> bool:
+    """Tell whether the column's type is the kind's own: a subclass may have another."""
+    if not isinstance(field, kinds):
+        return False
+    return type(field).db_type is models.Field.db_type or type(field).__module__.startswith(
+        "django.db.models."
+    )

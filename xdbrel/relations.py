@@ -1,0 +1,127 @@
+"""The registry of relations: one frozen record for each cross-database field.
+
+A relation's handle, ``app_label.Model.field``, is the same in commands, logs, the
+admin and metrics. Records are made from the installed models when they are asked
+for, so homes follow the routers of the moment. The fields themselves are in
+``xdbrel.fields``; they are known here by their ``crosses_databases`` mark alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.db import models
+
+from xdbrel import placement
+from xdbrel.exceptions import UnknownRelation
+
+
+@dataclass(frozen=True)
+class Relation:
+    """One relation: a field, the models at its ends and where they live."""
+
+    field: models.ForeignKey[Any, Any]
+
+    @property
+    def handle(self) -> str:
+        """``app_label.Model.field``."""
+        return handle_of(self.field)
+
+    @property
+    def source(self) -> type[models.Model]:
+        """The model that holds the key."""
+        return self.field.model
+
+    @property
+    def target(self) -> type[models.Model]:
+        """The model that the key points at."""
+        model: type[models.Model] = self.field.remote_field.model
+        return model
+
+    @property
+    def target_field(self) -> models.Field[Any, Any]:
+        """The field of the target whose values the keys are."""
+        field: models.Field[Any, Any] = self.field.target_field
+        return field
+
+    @property
+    def source_home(self) -> str:
+        """The alias where sources are written."""
+        return placement.home(self.source)
+
+    @property
+    def target_home(self) -> str:
+        """The alias where targets are written."""
+        return placement.home(self.target)
+
+    @property
+    def crosses(self) -> bool:
+        """Whether source and target have different homes."""
+        return not placement.same_home(self.source_home, self.target_home)
+
+    @property
+    def policy(self) -> str:
+        """The name of the ``on_delete`` that was declared: ``CASCADE``, ``SET_NULL`` …"""
+        on_delete = self.field.policy  # type: ignore[attr-defined]
+        name: str = getattr(on_delete, "__name__", type(on_delete).__name__)
+        # What SET() returns bears the name of the function inside it.
+        return "SET" if name == "set_on_delete" else name
+
+    def __str__(self) -> str:
+        return self.handle
+
+
+def handle_of(field: models.Field[Any, Any]) -> str:
+    """Return ``app_label.Model.field`` of a field of a model."""
+    return f"{field.model._meta.label}.{field.name}"
+
+
+def all_relations() -> list[Relation]:
+    """Return every relation of the installed apps, sorted by handle."""
+    return sorted((Relation(field) for field in _fields()), key=lambda found: found.handle)
+
+
+def get(handle: str) -> Relation:
+    """Return the relation of that handle, whatever its letters' case in the model's name.
+
+    Raises ``UnknownRelation``, with the nearest handles in the message.
+    """
+    known = {relation.handle: relation for relation in all_relations()}
+    if handle in known:
+        return known[handle]
+    folded = {name.lower(): relation for name, relation in known.items()}
+    if handle.lower() in folded:
+        return folded[handle.lower()]
+    raise UnknownRelation(handle, difflib.get_close_matches(handle, known, n=3))
+
+
+def between(first: type[models.Model], second: type[models.Model]) -> bool:
+    """Tell whether a cross-database relation leads from one of two models to the other.
+
+    Proxies count as the model whose rows they show, and what a parent declares or is
+    pointed at counts for its multi-table children, since their instances are the parent's too.
+    """
+    return _leads(first, second) or _leads(second, first)
+
+
+def _leads(source: type[models.Model], target: type[models.Model]) -> bool:
+    ends: set[Any] | None = None
+    # concrete_fields has those of the parents, and of the model that a proxy stands for.
+    for field in source._meta.concrete_fields:
+        if getattr(field, "crosses_databases", False):
+            if ends is None:
+                ends = {one._meta.concrete_model for one in (target, *target._meta.all_parents)}
+            if Relation(field).target._meta.concrete_model in ends:  # type: ignore[arg-type]
+                return True
+    return False
+
+
+def _fields() -> Iterator[models.ForeignKey[Any, Any]]:
+    for model in apps.get_models(include_auto_created=True):
+        for field in model._meta.local_fields:
+            if getattr(field, "crosses_databases", False):
+                yield field  # type: ignore[misc]
