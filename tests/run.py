@@ -67,7 +67,8 @@ FAULTS: dict[str, dict[str, list[str]]] = {
             STATEMENTS,
             "tests/faults/test_outages.py",
             "-k",
-            "instance or heard or serialization or given_up or test_a_fault_at_every_event and relay",
+            "instance or heard or serialization or given_up"
+            " or test_a_fault_at_every_event and relay",
         ],
     },
 }
