@@ -15,12 +15,14 @@ class XdbrelConfig(AppConfig):
         from xdbrel.cascade import dispatch, key_changes, key_watch, plan, raw_delete
         from xdbrel.cascade.triggers import migrating
         from xdbrel.fields import fixtures, on_delete
+        from xdbrel.query import hook
 
         fixtures.install()
         on_delete.collect = plan.collect
         dispatch.catch_up = key_changes.catch_up
         raw_delete.install()
         key_watch.install()
+        hook.install()
         # A request begins without the writes of the one that this thread served before.
         request_started.connect(routers.reset_writes, dispatch_uid="xdbrel.reset_writes")
         # As senders, so that each is called once for a database and not once for each app.

@@ -154,3 +154,10 @@ def _related_in(node: Any, field: models.ForeignKey[Any, Any]) -> list[Any] | No
     ):
         return list(node.rhs)
     return None
+
+
+def quote_name(compiler: Any, name: str) -> str:
+    """Quote a name as the compiler quotes it: Django 5.2 leaves its own aliases bare."""
+    quote = compiler.quote_name if django.VERSION >= (6, 1) else compiler.quote_name_unless_alias
+    quoted: str = quote(name)
+    return quoted

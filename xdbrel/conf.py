@@ -71,6 +71,17 @@ class Setting(Generic[T]):
         return not isinstance(value, (int, float)) or bool(value >= self.least)
 
 
+class Switch(Setting[bool]):
+    """A setting that is ``True`` or ``False``."""
+
+    def __init__(self, default: bool, meaning: str) -> None:
+        super().__init__(default, meaning)
+        self.expected = "True or False"
+
+    def _is_of_its_type(self, value: Any) -> bool:
+        return isinstance(value, bool)
+
+
 class Choice(Setting[str | Sequence[str]]):
     """A setting that is one of a few words, or a list of strings."""
 
@@ -131,6 +142,10 @@ class Settings:
     )
     RELAY_BATCH_ROWS = Setting[int](50_000, "most sources that follow in one transaction", least=1)
     RELAY_BATCH_SIZE = Setting[int](4_000, "most intents that a relay claims at once", least=1)
+    SPANNING_QUERIES = Switch(True, "whether queries may span databases")
+    MAX_SHIPPED_ROWS = Setting[int](
+        1_000_000, "most rows that a query may bring out of other databases", least=1
+    )
     MAX_ATTEMPTS = Setting[int](10, "attempts after which an intent is set aside", least=1)
     RETRY_SECONDS = Setting[float](
         2.0, "first delay before a failed intent is tried again; it doubles each time"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import IntegrityError
+from django.db import IntegrityError, NotSupportedError
 from django.db.transaction import TransactionManagementError
 
 #: How many keys a message spells out; the attribute always has all of them.
@@ -196,3 +196,20 @@ def describe_keys(keys: Sequence[Any]) -> str:
     if len(keys) > SHOWN_KEYS:
         return f"keys {shown} … ({len(keys)} in all)"
     return f"keys {shown}"
+
+
+class QueryTooLarge(XdbrelError, NotSupportedError):
+    """A query that spans databases would bring more rows than it may.
+
+    Attributes: ``label`` (the model, or what else is brought), ``home``, ``budget``.
+    """
+
+    def __init__(self, label: str, home: str, budget: int) -> None:
+        self.label = label
+        self.home = home
+        self.budget = budget
+        super().__init__(
+            f"This query would bring more than {budget} rows of {label} out of database "
+            f'{home!r} (XDBREL["MAX_SHIPPED_ROWS"]). Filter by a field of {label} that fewer '
+            f"rows have, filter the other side first, or raise the limit."
+        )

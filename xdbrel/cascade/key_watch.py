@@ -34,8 +34,6 @@ from xdbrel.relations import handle_of
 #: What of a compiler runs an UPDATE; Django 5.2 has the first alone.
 RUNS = ("execute_sql", "execute_returning_sql")
 
-_django_get_compiler = sql.UpdateQuery.get_compiler
-_django_get_insert_compiler = sql.InsertQuery.get_compiler
 
 
 def install() -> None:
@@ -48,7 +46,7 @@ def install() -> None:
 def _get_compiler(
     self: Any, using: str | None = None, connection: Any = None, elide_empty: bool = True
 ) -> Any:
-    compiler = _django_get_compiler(self, using, connection, elide_empty)
+    compiler = sql.Query.get_compiler(self, using, connection, elide_empty)
     held = key_holders.keys_of(self.model)
     if held is not None:
         written = {field: held[field] for field, _, _ in self.values if field in held}
@@ -63,7 +61,7 @@ def _get_compiler(
 def _get_insert_compiler(
     self: Any, using: str | None = None, connection: Any = None, elide_empty: bool = True
 ) -> Any:
-    compiler = _django_get_insert_compiler(self, using, connection, elide_empty)
+    compiler = sql.Query.get_compiler(self, using, connection, elide_empty)
     if self.on_conflict is OnConflict.UPDATE:
         held = key_holders.keys_of(self.model) or {}
         # The very keys by which rows are found stay as they are.

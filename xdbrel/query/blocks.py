@@ -1,0 +1,125 @@
+"""Blocks: the tables of a query that live together in another database.
+
+Owns which tables make one block. Tables of one home that are joined with each other stay
+together, so that their own database joins them; what a block takes from outside is one join.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models.expressions import Col
+from django.db.models.sql import Query
+from django.db.models.sql.constants import INNER, LOUTER
+from django.db.models.sql.datastructures import BaseTable
+from django.db.models.sql.where import WhereNode
+
+from xdbrel.query import places, references
+
+
+@dataclass
+class Block:
+    """Tables of one home, the first of which hangs on the rest of the query."""
+
+    home: str
+    model: Any
+    #: The entry of ``alias_map`` that the block hangs by.
+    entry: Any
+    entries: list[Any] = field(default_factory=list)
+    #: Conditions that its own database applies.
+    conditions: list[Any] = field(default_factory=list)
+
+    @property
+    def root(self) -> str:
+        """The alias that stands for the block in the query's FROM."""
+        return str(self.entry.table_alias)
+
+    @property
+    def aliases(self) -> set[str]:
+        return {entry.table_alias for entry in self.entries}
+
+    @property
+    def optional(self) -> bool:
+        """Whether rows of the query stay where the block has none for them."""
+        return bool(self.entry.join_type == LOUTER)
+
+    @property
+    def key(self) -> tuple[Any, Any] | None:
+        """The column outside and the unique one inside by which each row finds its one row.
+
+        ``None`` where the join is of another kind, or may find several rows.
+        """
+        if self.entry.parent_alias is None or not _is_plain(self.entry):
+            return None
+        if not all(_finds_one(entry) for entry in self.entries):
+            return None
+        ((outside, inside),) = self.entry.join_fields
+        return Col(self.entry.parent_alias, outside), Col(self.root, inside)
+
+    def column(self, alias: str, target: Any) -> Col:
+        return Col(alias, target)
+
+    def query(self, select: Sequence[Any]) -> Any:
+        """Return the query, for the block's home, of these columns of its rows."""
+        query: Any = Query(self.model)
+        query.default_cols = False
+        query.clear_ordering(force=True)
+        query.alias_map = {
+            entry.table_alias: (
+                BaseTable(entry.table_name, entry.table_alias) if entry is self.entry else entry
+            )
+            for entry in self.entries
+        }
+        query.alias_refcount = dict.fromkeys(query.alias_map, 1)
+        query.table_map = {}
+        for entry in self.entries:
+            query.table_map.setdefault(entry.table_name, []).append(entry.table_alias)
+        query.where = WhereNode(list(self.conditions))
+        query.select = tuple(select)
+        return query
+
+
+def find(compiler: Any) -> list[Block]:
+    """Return the blocks of the compiler's query, in the order of their joins."""
+    query, here = compiler.query, compiler.connection.alias
+    blocks: list[Block] = []
+    of: dict[str, Block] = {}
+    for alias, entry in query.alias_map.items():
+        if not query.alias_refcount[alias]:
+            continue
+        model = places.model_of(query, entry)
+        home = places.elsewhere(model, here)
+        if home is None:
+            continue
+        block = of.get(entry.parent_alias)
+        if block is None or block.home != home or not _joins(block, entry):
+            block = Block(home=home, model=model, entry=entry)
+            blocks.append(block)
+        block.entries.append(entry)
+        of[alias] = block
+    return blocks
+
+
+def _joins(block: Block, entry: Any) -> bool:
+    """Tell whether the entry may be joined inside the block's own database."""
+    if entry.join_type == INNER and block.optional:
+        # It takes away the rows for which the block has none.
+        return False
+    mentioned = references.aliases(entry.filtered_relation)
+    return mentioned <= {*block.aliases, entry.table_alias}
+
+
+def _is_plain(entry: Any) -> bool:
+    return (
+        entry.filtered_relation is None
+        and len(entry.join_fields or ()) == 1
+        and entry.join_field.get_extra_restriction(entry.table_alias, entry.parent_alias) is None
+    )
+
+
+def _finds_one(entry: Any) -> bool:
+    if not entry.join_fields or len(entry.join_fields) != 1:
+        return False
+    return bool(entry.join_fields[0][1].unique)

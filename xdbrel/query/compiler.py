@@ -1,0 +1,200 @@
+"""The compilers of queries that may span.
+
+Owns how Django's compiling is joined: what a compiler does about tables that live elsewhere.
+Everything is Django's own until ``get_from_clause()`` meets such a table while a query is
+run; then the query is compiled again, each of its SELECTs by ``_in_parts()``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import NotSupportedError, models
+from django.db.models.expressions import Col
+from django.db.models.sql import compiler as django_compilers
+
+from xdbrel import compat
+from xdbrel.conf import settings
+from xdbrel.query import blocks, places, references
+from xdbrel.query import run as runs
+from xdbrel.query.planner import plan
+from xdbrel.query.shipment import QueryShipment
+
+_made: dict[type[Any], type[Any]] = {}
+
+
+def spanning(compiler: type[Any]) -> type[Any]:
+    """Return the subclass of a compiler's class that knows of other databases."""
+    try:
+        return _made[compiler]
+    except KeyError:
+        made = _made[compiler] = type(compiler.__name__, (SpanningCompiler, compiler), {})
+        return made
+
+
+class SpanningCompiler:
+    """What is added to each of Django's compilers."""
+
+    query: Any
+    connection: Any
+    select: Any
+
+    def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
+        return runs.execute(self, super().execute_sql, args, kwargs)  # type: ignore[misc]
+
+    def execute_returning_sql(self, *args: Any, **kwargs: Any) -> Any:
+        return runs.execute(self, super().execute_returning_sql, args, kwargs)  # type: ignore[misc]
+
+    def as_sql(self, *args: Any, **kwargs: Any) -> Any:
+        run = self.connection.__dict__.get(runs.STATE)
+        if run is None or not run.active:
+            return super().as_sql(*args, **kwargs)  # type: ignore[misc]
+        if run.root is self:
+            run.begin()
+            sql = self._in_parts(run, *args, **kwargs)
+            run.load()
+            return sql
+        home = self._other_home()
+        if home is not None:
+            return self._brought(run, home, *args, **kwargs)
+        return self._in_parts(run, *args, **kwargs)
+
+    def get_from_clause(self) -> Any:
+        run = self.connection.__dict__.get(runs.STATE)
+        if run is None or not settings.SPANNING_QUERIES:
+            return super().get_from_clause()  # type: ignore[misc]
+        if not run.active:
+            if blocks.find(self):
+                raise runs.Spans
+            return super().get_from_clause()  # type: ignore[misc]
+        result: list[str] = []
+        params: list[Any] = []
+        for alias, entry in tuple(self.query.alias_map.items()):
+            if not self.query.alias_refcount[alias]:
+                continue
+            shipment = run.scopes[-1].get(alias)
+            if shipment is not None:
+                if shipment.block.root != alias:
+                    continue
+                entry = entry.relabeled_clone({})
+                entry.table_name = shipment.table
+                for _, inside in getattr(entry, "join_fields", None) or ():
+                    shipment.key(alias, inside)
+            sql, its = self.compile(entry)  # type: ignore[attr-defined]
+            result.append(sql)
+            params.extend(its)
+        for table in self.query.extra_tables:
+            raise NotSupportedError(
+                f"extra(tables=[{table!r}]) cannot be joined with tables of another database. "
+                f"Name the relation in filter() or annotate() instead."
+            )
+        return result, params
+
+    def collapse_group_by(self, expressions: Any, having: Any) -> Any:
+        run = self.connection.__dict__.get(runs.STATE)
+        if run is None or not run.active or not any(run.scopes):
+            return super().collapse_group_by(expressions, having)  # type: ignore[misc]
+        # The tables that were brought have no primary key to stand for their columns.
+        shipped = [one for one in expressions if run.shipment_of(getattr(one, "alias", None))]
+        kept = [one for one in expressions if one not in shipped]
+        return [*super().collapse_group_by(kept, having), *shipped]  # type: ignore[misc]
+
+    def _in_parts(self, run: Any, *args: Any, **kwargs: Any) -> Any:
+        """Compile the query with what lives elsewhere taken from shipments."""
+        original = self.query
+        run.scopes.append({})
+        vars(self)["compile"] = self._compile_in_parts
+        try:
+            found = self._blocks()
+            if found:
+                self.query = original.clone()
+                plan(self, run, found)
+            return super().as_sql(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            self.query = original
+            vars(self).pop("compile", None)
+            run.scopes.pop()
+
+    def _blocks(self) -> list[blocks.Block]:
+        query = self.query
+        if isinstance(
+            self,
+            django_compilers.SQLUpdateCompiler
+            | django_compilers.SQLInsertCompiler
+            | django_compilers.SQLAggregateCompiler,
+        ):
+            # What they select from is compiled by compilers of its own.
+            return []
+        if isinstance(self, django_compilers.SQLDeleteCompiler):
+            return blocks.find(self)
+        if query.combinator:
+            return []
+        before = query.alias_refcount.copy()
+        try:
+            # Ordering and select_related bring joins of their own.
+            self.setup = self.pre_sql_setup()  # type: ignore[attr-defined]
+            if self.qualify:  # type: ignore[attr-defined]
+                return []
+            return blocks.find(self)
+        finally:
+            query.reset_refcounts(before)
+
+    def _compile_in_parts(self, node: Any) -> Any:
+        if isinstance(node, Col):
+            run = self.connection.__dict__[runs.STATE]
+            shipment = run.shipment_of(node.alias)
+            if shipment is not None:
+                name = shipment.column(node.alias, node.target)
+                return f"{self._quoted(shipment.block.root)}.{self._quoted(name)}", ()
+        return super().compile(node)  # type: ignore[misc]
+
+    def _quoted(self, name: str) -> str:
+        return compat.quote_name(self, name)
+
+    def _other_home(self) -> str | None:
+        """Return where a subquery is to be run whole; ``None`` if it is compiled here."""
+        query = self.query
+        if query.combinator or not isinstance(self, django_compilers.SQLCompiler):
+            return None
+        here = self.connection.alias
+        if query.base_table is None:
+            model = query.model
+        else:
+            model = places.model_of(query, query.alias_map[query.base_table])
+        home = places.elsewhere(model, here) if model is not None else None
+        if home is None or references.aliases(query) - {references.ANYTHING}:
+            return None
+        return home
+
+    def _brought(
+        self, run: Any, home: str, with_limits: bool = True, with_col_aliases: bool = False
+    ) -> Any:
+        """Compile a subquery that its own database runs."""
+        query = self.query.clone()
+        query.subquery = False
+        if not with_limits:
+            query.clear_limits()
+        compiler = query.get_compiler(using=home, elide_empty=self.elide_empty)  # type: ignore[attr-defined]
+        # Raises EmptyResultSet just as it would here.
+        compiler.as_sql(with_col_aliases=with_col_aliases)
+        shipment = QueryShipment(home, f"the subquery on {query.model._meta.label}", query)
+        selected = []
+        for number, (expression, _, alias) in enumerate(compiler.select, start=1):
+            name = f"c{number}"
+            shipment.columns[name] = (expression, _output_field(expression))
+            quoted = self._quoted(name)
+            if alias:
+                quoted += f" AS {self.connection.ops.quote_name(alias)}"
+            selected.append(quoted)
+        if len(selected) == 1:
+            shipment.keys.append("c1")
+        run.ship(shipment)
+        return f"SELECT {', '.join(selected)} FROM {self._quoted(shipment.table)}", ()  # noqa: S608
+
+
+def _output_field(expression: Any) -> Any:
+    try:
+        field = expression.output_field
+    except (AttributeError, models.FieldDoesNotExist):
+        return models.TextField()
+    return models.TextField() if type(field) is models.Field else field

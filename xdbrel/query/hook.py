@@ -1,0 +1,35 @@
+"""Where queries get the compilers that know of other databases.
+
+Django has one place by which the compiler of every query comes, ``Query.get_compiler()``,
+and no setting or registry that leads there: a database backend might, but users have theirs.
+So this module, and no other, replaces that method. In a project with one database it adds a
+look at a flag; elsewhere the compiler is of a subclass (``query.compiler``), which runs what
+stays within one database as Django does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.signals import setting_changed
+from django.db.models.sql import Query
+
+from xdbrel.query import places
+from xdbrel.query.compiler import spanning
+
+_django_get_compiler = Query.get_compiler
+
+
+def install() -> None:
+    """Let queries span databases from now on."""
+    Query.get_compiler = _get_compiler  # type: ignore[method-assign]
+    setting_changed.connect(places.forget, dispatch_uid="xdbrel.query.places")
+
+
+def _get_compiler(
+    self: Any, using: str | None = None, connection: Any = None, elide_empty: bool = True
+) -> Any:
+    compiler = _django_get_compiler(self, using, connection, elide_empty)
+    if places.several():
+        compiler.__class__ = spanning(type(compiler))
+    return compiler

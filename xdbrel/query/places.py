@@ -1,0 +1,84 @@
+"""Where the tables of a query live, as seen from the database that runs it.
+
+Owns the answer to one question: is this table here, or in which other database? A model is
+here if its home is; if it may live here (a table that stands in every database); and where
+the routers only name homes, if this is the one named.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.db import connections, models
+from django.db import router as django_router
+
+from xdbrel import placement
+from xdbrel.exceptions import HomeError
+
+#: Where nothing spans: fewer databases than two.
+_several: bool | None = None
+
+
+def several() -> bool:
+    """Tell whether the project has more than one database."""
+    global _several
+    if _several is None:
+        _several = sum(map(placement.is_configured, connections)) > 1
+    return _several
+
+
+def forget(**kwargs: Any) -> None:
+    """Forget what was found out: the settings changed."""
+    global _several
+    _several = None
+
+
+def elsewhere(model: type[models.Model] | None, alias: str) -> str | None:
+    """Return the alias where ``model`` is to be read, or ``None`` where ``alias`` has it.
+
+    ``None`` stands for no model: a table that belongs to none is taken to be here.
+    """
+    if model is None:
+        return None
+    model = model._meta.concrete_model or model
+    allowed = _said(model, alias)
+    if allowed:
+        return None
+    try:
+        read = placement.read_alias(model)
+    except HomeError:
+        return None
+    if placement.same_home(read, alias):
+        return None
+    if allowed is None and placement.spoken("db_for_read", model) is None:
+        # Nobody says anything of it, so it stays where Django would look for it.
+        return None
+    return read
+
+
+def _said(model: type[models.Model], alias: str) -> bool | None:
+    """Return what the routers say of ``model`` at ``alias``; ``None`` where all are silent."""
+    opts: Any = model._meta
+    for router in django_router.routers:
+        method = getattr(router, "allow_migrate", None)
+        if method is not None:
+            allowed = method(alias, opts.app_label, model_name=opts.model_name, model=model)
+            if allowed is not None:
+                return bool(allowed)
+    return None
+
+
+def model_of(query: Any, entry: Any) -> type[models.Model] | None:
+    """Return the model whose table an entry of ``query.alias_map`` names, if one has it."""
+    field = getattr(entry, "join_field", None)
+    meta = query.get_meta() if field is None else field.related_model._meta
+    if meta is not None:
+        for found in (meta.model, *meta.all_parents):
+            if found._meta.db_table == entry.table_name:
+                model: type[models.Model] = found
+                return model
+    for found in apps.get_models(include_auto_created=True):
+        if found._meta.db_table == entry.table_name and not found._meta.proxy:
+            return found
+    return None
