@@ -14,7 +14,7 @@ from typing import Any
 from django.core.signals import setting_changed
 from django.db.models.sql import Query
 
-from xdbrel.query import places
+from xdbrel.query import places, raw
 from xdbrel.query.compiler import spanning
 
 _django_get_compiler = Query.get_compiler
@@ -23,6 +23,7 @@ _django_get_compiler = Query.get_compiler
 def install() -> None:
     """Let queries span databases from now on."""
     Query.get_compiler = _get_compiler  # type: ignore[method-assign]
+    raw.install()
     setting_changed.connect(places.forget, dispatch_uid="xdbrel.query.places")
 
 

@@ -1,0 +1,76 @@
+"""Raw SQL that names tables of another database: an error that says so.
+
+``Manager.raw()`` runs the user's own statement, which nobody can take apart, so that it reaches
+one database. Where it names a table of another one the database can only answer that there is
+no such table, as if a migration were missing. Django has no hook where raw queries are executed,
+so this module, and no other, replaces ``RawQuery._execute_query()``: the statement runs as ever,
+and only after the database has refused it is looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.apps import apps
+from django.db import NotSupportedError, OperationalError, ProgrammingError, models
+from django.db.models.sql import RawQuery
+
+from xdbrel.conf import settings
+from xdbrel.query import places
+
+_django_execute_query = RawQuery._execute_query  # type: ignore[attr-defined]
+
+
+def install() -> None:
+    """Let raw queries say which of their tables live elsewhere from now on."""
+    RawQuery._execute_query = _execute_query  # type: ignore[attr-defined]
+
+
+def _execute_query(self: Any) -> None:
+    """Run the statement.
+
+    Raises ``NotSupportedError`` where the database misses a table that lives in another one.
+    """
+    try:
+        _django_execute_query(self)
+    except (OperationalError, ProgrammingError) as error:
+        if not settings.SPANNING_QUERIES or not places.several():
+            raise
+        named = elsewhere(self.sql, self.using)
+        # Other mistakes in such a statement are the database's to explain.
+        if not any(_mentions(str(error), model._meta.db_table) for model in named):
+            raise
+        raise NotSupportedError(_message(self.using, named)) from error
+
+
+def elsewhere(sql: str, using: str) -> dict[type[models.Model], str]:
+    """Return the models whose tables ``sql`` names and that ``using`` does not have.
+
+    The values are their homes.
+    """
+    found = {}
+    for model in apps.get_models(include_auto_created=True):
+        if model._meta.proxy or not _mentions(sql, model._meta.db_table):
+            continue
+        home = places.elsewhere(model, using)
+        if home is not None:
+            found[model] = home
+    return found
+
+
+def _mentions(text: str, table: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(table)}(?!\w)", text, re.IGNORECASE) is not None
+
+
+def _message(using: str, named: dict[type[models.Model], str]) -> str:
+    tables = ", ".join(
+        f"{model._meta.db_table} ({model._meta.label}, which lives in {home!r})"
+        for model, home in named.items()
+    )
+    homes = " or ".join(f"using({home!r})" for home in sorted(set(named.values())))
+    return (
+        f"raw() on database {using!r} names {tables}: raw SQL reaches one database and cannot be "
+        f"taken apart. Name the relation in filter() or annotate() instead, which reach all of "
+        f"them; or read what is there with raw() and {homes}."
+    )
