@@ -30,6 +30,8 @@ class Block:
     entries: list[Any] = field(default_factory=list)
     #: Conditions that its own database applies.
     conditions: list[Any] = field(default_factory=list)
+    #: Whether equal rows count as one.
+    distinct: bool = False
 
     @property
     def root(self) -> str:
@@ -61,8 +63,11 @@ class Block:
     def column(self, alias: str, target: Any) -> Col:
         return Col(alias, target)
 
-    def query(self, select: Sequence[Any]) -> Any:
-        """Return the query, for the block's home, of these columns of its rows."""
+    def query(self, select: Sequence[Any], conditions: Sequence[Any] = ()) -> Any:
+        """Return the query, for the block's home, of these columns of its rows.
+
+        ``conditions`` come to the block's own.
+        """
         query: Any = Query(self.model)
         query.default_cols = False
         query.clear_ordering(force=True)
@@ -76,13 +81,17 @@ class Block:
         query.table_map = {}
         for entry in self.entries:
             query.table_map.setdefault(entry.table_name, []).append(entry.table_alias)
-        query.where = WhereNode(list(self.conditions))
+        query.where = WhereNode([*self.conditions, *conditions])
+        query.distinct = self.distinct
         query.select = tuple(select)
         return query
 
 
-def find(compiler: Any) -> list[Block]:
-    """Return the blocks of the compiler's query, in the order of their joins."""
+def find(compiler: Any, *, together: bool = True) -> list[Block]:
+    """Return the blocks of the compiler's query, in the order of their joins.
+
+    Without ``together``, each table is a block of its own.
+    """
     query, here = compiler.query, compiler.connection.alias
     blocks: list[Block] = []
     of: dict[str, Block] = {}
@@ -94,7 +103,7 @@ def find(compiler: Any) -> list[Block]:
         if home is None:
             continue
         block = of.get(entry.parent_alias)
-        if block is None or block.home != home or not _joins(block, entry):
+        if not together or block is None or block.home != home or not _joins(block, entry):
             block = Block(home=home, model=model, entry=entry)
             blocks.append(block)
         block.entries.append(entry)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import FieldError
 from django.db import NotSupportedError, models
 from django.db.models.expressions import Col
 from django.db.models.sql import compiler as django_compilers
@@ -102,6 +103,7 @@ class SpanningCompiler:
     def _in_parts(self, run: Any, *args: Any, **kwargs: Any) -> Any:
         """Compile the query with what lives elsewhere taken from shipments."""
         original = self.query
+        before = original.alias_refcount.copy()
         run.scopes.append({})
         vars(self)["compile"] = self._compile_in_parts
         try:
@@ -109,6 +111,7 @@ class SpanningCompiler:
             if found:
                 self.query = original.clone()
                 plan(self, run, found)
+            original.reset_refcounts(before)
             return super().as_sql(*args, **kwargs)  # type: ignore[misc]
         finally:
             self.query = original
@@ -116,7 +119,7 @@ class SpanningCompiler:
             run.scopes.pop()
 
     def _blocks(self) -> list[blocks.Block]:
-        query = self.query
+        """Return the blocks, with the joins that ordering, select_related and the like bring."""
         if isinstance(
             self,
             django_compilers.SQLUpdateCompiler
@@ -125,19 +128,38 @@ class SpanningCompiler:
         ):
             # What they select from is compiled by compilers of its own.
             return []
-        if isinstance(self, django_compilers.SQLDeleteCompiler):
-            return blocks.find(self)
-        if query.combinator:
-            return []
-        before = query.alias_refcount.copy()
-        try:
-            # Ordering and select_related bring joins of their own.
-            self.setup = self.pre_sql_setup()  # type: ignore[attr-defined]
-            if self.qualify:  # type: ignore[attr-defined]
+        if not isinstance(self, django_compilers.SQLDeleteCompiler):
+            if self.query.combinator:
                 return []
-            return blocks.find(self)
-        finally:
-            query.reset_refcounts(before)
+            extra_select, order_by, _ = self.pre_sql_setup()  # type: ignore[attr-defined]
+            if self.qualify:  # type: ignore[attr-defined]
+                # The SELECT inside is compiled by a compiler of its own.
+                return []
+            self.order_by = [ordering[0] for ordering in order_by]
+            self.used = [
+                *(column[0] for column in (*self.select, *extra_select)),
+                *self.order_by,
+                self.having,  # type: ignore[attr-defined]
+                *self._distinct(),
+            ]
+        return blocks.find(self)
+
+    def _distinct(self) -> list[Any]:
+        """Return the expressions of DISTINCT ON, which Django hands out as SQL alone."""
+        found: list[Any] = []
+        if self.query.distinct_fields:
+            compile_ = vars(self)["compile"]
+
+            def recorded(node: Any) -> Any:
+                found.append(node)
+                return compile_(node)
+
+            vars(self)["compile"] = recorded
+            try:
+                self.get_distinct()  # type: ignore[attr-defined]
+            finally:
+                vars(self)["compile"] = compile_
+        return found
 
     def _compile_in_parts(self, node: Any) -> Any:
         if isinstance(node, Col):
@@ -195,6 +217,6 @@ class SpanningCompiler:
 def _output_field(expression: Any) -> Any:
     try:
         field = expression.output_field
-    except (AttributeError, models.FieldDoesNotExist):
+    except (AttributeError, FieldError):
         return models.TextField()
     return models.TextField() if type(field) is models.Field else field

@@ -1,33 +1,250 @@
-"""How each block of a query comes.
+"""How each block of a SELECT comes.
 
-Owns the decisions.
+Owns the decisions. In their order, for each block:
+
+* its conditions go to its own database (*push*);
+* conditions that stand where they cannot go there as they are become sets of keys;
+* a block by which rows are only filtered is left out, for a set of keys (*keys*) or, where
+  the query is ordered and limited, a walk along its order (``walk``);
+* a query ordered by a block, and limited, is walked along the block's order (``top``);
+* what is still needed is brought (*ship*), for the keys that are asked for (*reduce*).
+
+What decides is cheap: the catalogs' estimates and reads of a bounded number of keys.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from django.db.models.sql.constants import LOUTER
-from django.db.models.sql.where import WhereNode
+from django.db import NotSupportedError, connections
+from django.db.models.sql.compiler import SQLDeleteCompiler
+from django.db.models.sql.where import AND, WhereNode
 
-from xdbrel.query import conditions
+from xdbrel.query import blocks, conditions, keysets, references, statistics, walk
 from xdbrel.query.blocks import Block
 from xdbrel.query.shipment import BlockShipment
+
+#: So few rows or keys are brought without asking whether fewer would do.
+FEW = 2_000
+#: So many keys of the rest of the query are collected to bring just their rows.
+REDUCED = 20_000
+#: The longest list of keys in a statement of a server that takes no arrays.
+LISTED = 5_000
 
 
 def plan(compiler: Any, run: Any, found: list[Block]) -> None:
     """Rewrite ``compiler.query``, a copy, so that each block is here, or is not needed."""
-    query = compiler.query
-    for block in found:
-        if not block.optional:
-            rest, taken = conditions.take(query.where, block)
+    planner = Planner(compiler, run, found)
+    planner.refuse_locks()
+    if planner.raw:
+        # Raw SQL may name any column of any of the tables.
+        for block in blocks.find(compiler, together=False):
+            planner.ship(block, whole=True)
+        return
+    planner.push()
+    planner.filter()
+    walked = walk.page(planner) if planner.is_root else False
+    if not walked:
+        planner.membership()
+    planner.bring(reduce=not walked)
+
+
+class Planner:
+    """The plan of one SELECT while it is made."""
+
+    def __init__(self, compiler: Any, run: Any, found: list[Block]) -> None:
+        self.compiler = compiler
+        self.query = compiler.query
+        self.run = run
+        self.blocks = found
+        self.using: str = compiler.connection.alias
+        self.is_root = run.root is compiler
+        self.deletes = isinstance(compiler, SQLDeleteCompiler)
+        self.raw = bool(self.query.extra) or any(
+            alias == references.ANYTHING for alias in self._mentioned_anywhere()
+        )
+
+    # What the query uses.
+
+    def expressions(self) -> list[Any]:
+        """Return what the query uses beside its WHERE and its joins."""
+        found: list[Any] = [] if self.deletes else list(self.compiler.used)
+        if isinstance(self.query.group_by, tuple):
+            found += [one for one in self.query.group_by if not isinstance(one, str)]
+        return found
+
+    def joins(self, block: Block) -> list[Any]:
+        """Return the entries outside of ``block`` that join it."""
+        return [
+            entry
+            for alias, entry in self.query.alias_map.items()
+            if self.query.alias_refcount[alias]
+            and alias not in block.aliases
+            and (
+                entry.parent_alias in block.aliases
+                or references.aliases(entry.filtered_relation) & block.aliases
+            )
+        ]
+
+    def uses(self, block: Block) -> bool:
+        """Tell whether columns of ``block`` are used outside of the conditions it took."""
+        return bool(
+            self.joins(block)
+            or block.entry.filtered_relation is not None
+            or conditions.mentions([self.query.where, *self.expressions()], block)
+        )
+
+    def _mentioned_anywhere(self) -> set[str]:
+        return {
+            alias
+            for node in [self.query.where, *self.expressions()]
+            for alias in references.aliases(node)
+        }
+
+    def refuse_locks(self) -> None:
+        """Refuse ``select_for_update(of=…)`` of rows that live elsewhere."""
+        query = self.query
+        if not query.select_for_update:
+            return
+        features = self.compiler.connection.features
+        if not features.has_select_for_update or not self.is_root:
+            return
+        elsewhere = [block.model for block in self.blocks]
+        for name in query.select_for_update_of:
+            model: Any = query.model
+            for part in () if name == "self" else name.split("__"):
+                model = model._meta.get_field(part).related_model
+            if model in elsewhere:
+                block = self.blocks[elsewhere.index(model)]
+                raise NotSupportedError(
+                    f"select_for_update(of=[{name!r}]) cannot lock rows of "
+                    f"{model._meta.label}, which live in database {block.home!r}, in a query on "
+                    f"database {self.using!r}. Lock them by a query of their own: "
+                    f"{model.__name__}.objects.using({block.home!r}).select_for_update()."
+                )
+
+    # The steps.
+
+    def push(self) -> None:
+        """Let each block's own database apply the conditions that are the block's alone."""
+        for block in self.blocks:
+            if block.optional:
+                continue
+            rest, taken = conditions.take(self.query.where, block)
             block.conditions += taken
-            if rest is None:
-                rest = WhereNode()
-            elif not isinstance(rest, WhereNode):
-                rest = WhereNode([rest])
-            query.where = rest
-        shipment = BlockShipment(block.home, block.model._meta.label, block)
-        run.ship(shipment)
+            self.query.where = _node(rest)
+
+    def filter(self) -> None:
+        """Make sets of keys of conditions that stand beside others, or of blocks that may lack."""
+        for block in self.blocks:
+            if block.key is not None:
+                member = partial(self._member, block)
+                self.query.where = _node(conditions.replace(self.query.where, block, member))
+
+    def _member(self, block: Block, condition: Any) -> Any:
+        """Return what holds, in the column outside, for the rows that fulfil ``condition``."""
+        assert block.key is not None
+        column, _ = block.key
+        if block.optional:
+            missing = keysets.holds_for_none(block, condition)
+            if missing is None:
+                return condition
+            if missing:
+                found = keysets.of_block(block, self.limit, condition=keysets.untrue(condition))
+                if found is None:
+                    return condition
+                self.run.note(block, "keys", f"{len(found)} rows do not fulfil the condition")
+                return keysets.either(
+                    keysets.is_null(column), keysets.opposite(keysets.key_in(column, found))
+                )
+        found = keysets.of_block(block, self.limit, condition=condition)
+        if found is None:
+            return condition
+        self.run.note(block, "keys", f"{len(found)} rows fulfil the condition")
+        return keysets.key_in(column, found)
+
+    @property
+    def limit(self) -> int:
+        """The most keys that may stand in the statement."""
+        if connections[self.using].vendor == "mysql":
+            return LISTED
+        return int(self.run.budget)
+
+    def membership(self) -> None:
+        """Leave out the blocks that only filter: what is asked for has to be among their keys."""
+        for block in self.blocks:
+            if block.key is None or self.uses(block):
+                continue
+            if block.optional or self._takes_keys(block, block.key[0]):
+                self.leave_out(block)
+
+    def _takes_keys(self, block: Block, column: Any) -> bool:
+        found = keysets.of_block(block, FEW) if block.conditions or self.is_small(block) else None
+        if found is None:
+            asked = keysets.outside(self.query, block, self.blocks, self.using, FEW)
+            if asked is not None:
+                found = keysets.of_block(block, len(asked), among=asked)
+        if found is None:
+            found = keysets.of_block(block, self.limit)
+        if found is None:
+            return False
+        self.run.note(block, "keys", f"{len(found)} rows fulfil the conditions")
+        self.query.where = _node(WhereNode([self.query.where, keysets.key_in(column, found)], AND))
+        return True
+
+    def is_small(self, block: Block) -> bool:
+        """Tell whether the block's table has so few rows that nothing else is worth a thought."""
+        estimate = statistics.rows(block.model, block.home)
+        return estimate is not None and estimate <= FEW
+
+    def leave_out(self, block: Block) -> None:
+        """Take the block's joins out of the query."""
         for alias in block.aliases:
-            run.scopes[-1][alias] = shipment
+            self.query.alias_refcount[alias] = 0
+        self.blocks = [one for one in self.blocks if one is not block]
+
+    def bring(self, *, reduce: bool) -> None:
+        """Ship what is still needed."""
+        for block in self.blocks:
+            if reduce and block.key is not None and not self.is_small(block):
+                self._reduce(block)
+            if self._is_exists() and block.entry.parent_alias is None:
+                block.distinct = True
+            self.ship(block)
+
+    def _reduce(self, block: Block) -> None:
+        """Bring only the rows that the rest of the query asks for, where these are few."""
+        if block.conditions and keysets.of_block(block, FEW) is not None:
+            return
+        asked = keysets.outside(self.query, block, self.blocks, self.using, REDUCED)
+        if asked is not None:
+            self.run.note(block, "reduce", f"the query asks for {len(asked)} keys")
+            assert block.key is not None
+            block.conditions.append(keysets.key_in(block.key[1], asked))
+
+    def ship(self, block: Block, *, whole: bool = False) -> None:
+        """Let the block's rows stand in a table here."""
+        shipment = BlockShipment(block.home, block.model._meta.label, block)
+        if whole:
+            for field in block.model._meta.concrete_fields:
+                shipment.column(block.root, field)
+        self.run.ship(shipment)
+        for alias in block.aliases:
+            self.run.scopes[-1][alias] = shipment
+
+    def _is_exists(self) -> bool:
+        query = self.query
+        return bool(
+            query.subquery
+            and not query.default_cols
+            and not query.select
+            and list(query.annotation_select) == ["a"]
+            and query.group_by is None
+        )
+
+
+def _node(where: Any) -> WhereNode:
+    if where is None:
+        return WhereNode()
+    return where if isinstance(where, WhereNode) else WhereNode([where])

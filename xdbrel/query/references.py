@@ -44,6 +44,8 @@ def columns(node: Any) -> Iterator[tuple[str, Any]]:
     elif hasattr(node, "get_cols"):  # ColPairs
         for col in node.get_cols():
             yield from columns(col)
+    elif hasattr(node, "resolved_condition"):  # FilteredRelation
+        yield from columns(node.resolved_condition)
     elif hasattr(node, "children"):
         for child in node.children:
             yield from columns(child)
@@ -56,11 +58,9 @@ def columns(node: Any) -> Iterator[tuple[str, Any]]:
         right = getattr(node, "rhs", None)
         if hasattr(right, "get_source_expressions") or isinstance(right, (list, tuple)):
             yield from columns(right)
-        # A subquery holds its query, a filtered relation its condition.
-        for name in ("query", "resolved_condition"):
-            inner = getattr(node, name, None)
-            if inner is not None and inner is not node:
-                yield from columns(inner)
+        inner = getattr(node, "query", None)  # what a subquery holds
+        if inner is not None and inner is not node:
+            yield from columns(inner)
     elif hasattr(node, "query"):  # a queryset
         yield from columns(node.query)
 

@@ -59,6 +59,9 @@ class Run:
                 return scope[alias]
         return None
 
+    def note(self, block: Any, strategy: str, reason: str) -> None:
+        """Take note of a decision."""
+
     def ship(self, shipment: Shipment) -> None:
         """Take note of rows that the statement needs."""
         self.shipments.append(shipment)

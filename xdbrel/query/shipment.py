@@ -88,7 +88,9 @@ class Shipment:
         connection = connections[using]
         with connection.cursor() as cursor:
             temporary = "TEMPORARY " if connection.vendor == "mysql" else ""
-            cursor.execute(f"DROP {temporary}TABLE IF EXISTS {connection.ops.quote_name(self.table)}")
+            cursor.execute(
+                f"DROP {temporary}TABLE IF EXISTS {connection.ops.quote_name(self.table)}"
+            )
 
     def _counted(self, rows: Iterator[Any], budget: int) -> Iterator[Any]:
         for row in rows:

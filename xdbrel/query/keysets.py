@@ -1,0 +1,191 @@
+"""Sets of keys: which rows of a block fulfil its conditions, and which the query asks for.
+
+Owns the bounded reads by which a plan is made. Each reads one key more than it is allowed
+to, and says "too many" by returning ``None``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet, FullResultSet
+from django.db import DatabaseError, connections, models, transaction
+from django.db.models import Case, Value, When
+from django.db.models.expressions import Col
+from django.db.models.functions import Cast
+from django.db.models.lookups import Exact, IsNull
+from django.db.models.sql import Query
+from django.db.models.sql.where import AND, OR, WhereNode
+
+from xdbrel import keys
+from xdbrel.query import references
+from xdbrel.query.blocks import Block
+from xdbrel.query.values import plain
+
+
+def of_block(
+    block: Block, limit: int, *, among: Sequence[Any] | None = None, condition: Any = None
+) -> list[Any] | None:
+    """Return the keys of the block's rows, at most ``limit`` of them, or ``None``.
+
+    ``among`` asks only for rows of these keys, ``condition`` for more than the block's own.
+    """
+    assert block.key is not None
+    _, inside = block.key
+    more = [] if condition is None else [condition]
+    found: list[Any] = []
+    size = limit + 1 if among is None else _chunk(block.home, inside)
+    for chunk in [None] if among is None else keys.chunks(among, size):
+        query = block.query([inside], [*more, *([] if chunk is None else [key_in(inside, chunk)])])
+        if chunk is None:
+            query.set_limits(high=size)
+        found += values(query, block.home)
+    return None if len(found) > limit else found
+
+
+def outside(query: Any, block: Block, found: Sequence[Block], using: str, limit: int) -> Any:
+    """Return the keys that the rest of the query asks the block for, or ``None``.
+
+    They are those of the rows that fulfil the conditions in which no block appears, at most
+    ``limit``; where the key belongs to another block, those of that block's rows.
+    """
+    assert block.key is not None
+    column, _ = block.key
+    for other in found:
+        if column.alias in other.aliases:
+            asked = other.query([column])
+            using = other.home
+            break
+    else:
+        entries = local_entries(query, found)
+        if column.alias not in entries:
+            return None
+        asked = _select(query, entries, local_conditions(query.where, set(entries)), [column])
+    asked.distinct = True
+    asked.set_limits(high=limit + 1)
+    got = values(asked, using)
+    return None if len(got) > limit else got
+
+
+def local_entries(query: Any, found: Sequence[Block]) -> dict[str, Any]:
+    """Return the entries of FROM that depend on no block, by alias."""
+    shipped = {alias for block in found for alias in block.aliases}
+    entries: dict[str, Any] = {}
+    for alias, entry in query.alias_map.items():
+        if not query.alias_refcount[alias] or alias in shipped:
+            continue
+        if entry.parent_alias is not None and entry.parent_alias not in entries:
+            continue
+        if entry.parent_alias is None and entries:
+            continue
+        entries[alias] = entry
+    return entries
+
+
+def local_conditions(where: Any, aliases: set[str]) -> list[Any]:
+    """Return the conditions that every row fulfils and that mention these aliases alone."""
+    if isinstance(where, WhereNode) and not where.negated and where.connector == AND:
+        return [one for child in where.children for one in local_conditions(child, aliases)]
+    if getattr(where, "contains_aggregate", False) or getattr(
+        where, "contains_over_clause", False
+    ):
+        return []
+    return [where] if references.aliases(where) <= aliases else []
+
+
+def _select(query: Any, entries: dict[str, Any], where: list[Any], select: list[Any]) -> Any:
+    made: Any = Query(query.model)
+    made.default_cols = False
+    made.clear_ordering(force=True)
+    made.alias_map = dict(entries)
+    made.alias_refcount = dict.fromkeys(entries, 1)
+    made.table_map = {}
+    for alias, entry in entries.items():
+        made.table_map.setdefault(entry.table_name, []).append(alias)
+    made.where = WhereNode(where)
+    made.select = tuple(select)
+    return made
+
+
+def values(query: Any, using: str) -> list[Any]:
+    """Return the values of the query's one column, NULL left out."""
+    rows = query.get_compiler(using=using).results_iter()
+    return [row[0] for row in rows if row[0] is not None]
+
+
+def key_in(column: Any, found: Sequence[Any]) -> Any:
+    """Return the condition that ``column`` has one of the keys."""
+    return keys.KeyIn(column, list(found))
+
+
+def untrue(condition: Any) -> Any:
+    """Return the condition that holds wherever ``condition`` is false or unknown."""
+    number = models.IntegerField()
+    case = Case(
+        When(condition, then=Value(1, output_field=number)),
+        default=Value(0, output_field=number),
+        output_field=number,
+    )
+    return Exact(case, 0)
+
+
+def holds_for_none(block: Block, condition: Any) -> bool | None:
+    """Tell whether ``condition`` is true where the block has no row: all its columns are NULL.
+
+    Its own database is asked. ``None`` if it cannot say.
+    """
+    mentioned: dict[Any, Any] = {}
+    for alias, field in references.columns(condition):
+        if alias == references.ANYTHING or not isinstance(field, models.Field):
+            return None
+        column = Col(alias, field)
+        # Of the column's type, which functions ask for.
+        mentioned[column] = Cast(Value(None), plain(field))
+    if any(isinstance(part, Query) for part in _parts(condition)):
+        return None
+    query: Any = Query(None)
+    query.add_annotation(Value(1), "holds")
+    query.where = WhereNode([condition.replace_expressions(mentioned)])
+    connection = connections[block.home]
+    try:
+        with transaction.atomic(using=block.home) if connection.in_atomic_block else nullcontext():
+            found = query.get_compiler(using=block.home).execute_sql("single")
+    except EmptyResultSet:
+        return False
+    except FullResultSet:
+        return True
+    except (DatabaseError, TypeError, ValueError):
+        return None
+    return bool(found)
+
+
+def is_null(column: Any) -> Any:
+    return IsNull(column, True)
+
+
+def either(*conditions: Any) -> WhereNode:
+    return WhereNode(list(conditions), OR)
+
+
+def opposite(condition: Any) -> WhereNode:
+    return WhereNode([condition], negated=True)
+
+
+def _parts(node: Any) -> Any:
+    yield node
+    children = getattr(node, "children", None)
+    if children is None:
+        get = getattr(node, "get_source_expressions", None)
+        children = get() if get is not None and not isinstance(node, Query) else ()
+        right = getattr(node, "rhs", None)
+        if isinstance(right, Query):
+            yield right
+    for child in children:
+        if child is not None:
+            yield from _parts(child)
+
+
+def _chunk(using: str, column: Any) -> int:
+    return keys.chunk_size(using, column.target)
