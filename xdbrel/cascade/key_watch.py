@@ -35,7 +35,6 @@ from xdbrel.relations import handle_of
 RUNS = ("execute_sql", "execute_returning_sql")
 
 
-
 def install() -> None:
     """Watch the keys of the models that are installed from now on."""
     key_holders.find()

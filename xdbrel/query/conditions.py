@@ -30,7 +30,7 @@ def take(where: Any, block: Block) -> tuple[Any, list[Any]]:
 
 
 def replace(where: Any, block: Block, by: Callable[[Any], Any]) -> Any:
-    """Return ``where`` with what in positive places belongs to ``block`` made into ``by`` of it."""
+    """Return ``where`` with ``by`` of what belongs to ``block`` in positive places."""
     if belongs(where, block):
         return by(where)
     if not isinstance(where, WhereNode) or where.negated or where.connector not in (AND, OR):
@@ -50,6 +50,11 @@ def belongs(node: Any, block: Block) -> bool:
         return False
     mentioned = references.aliases(node)
     return bool(mentioned) and mentioned <= block.aliases
+
+
+def mentions_any(nodes: Sequence[Any], blocks: Sequence[Block]) -> bool:
+    """Tell whether ``nodes`` mention columns of any of the blocks."""
+    return any(mentions(nodes, block) for block in blocks)
 
 
 def mentions(nodes: Sequence[Any], block: Block) -> list[tuple[str, Any]]:

@@ -44,7 +44,8 @@ def plan(compiler: Any, run: Any, found: list[Block]) -> None:
         return
     planner.push()
     planner.filter()
-    walked = walk.page(planner) if planner.is_root else False
+    planner.small()
+    walked = planner.is_root and (walk.page(planner) or walk.top(planner))
     if not walked:
         planner.membership()
     planner.bring(reduce=not walked)
@@ -61,6 +62,8 @@ class Planner:
         self.using: str = compiler.connection.alias
         self.is_root = run.root is compiler
         self.deletes = isinstance(compiler, SQLDeleteCompiler)
+        #: Blocks whose rows have to exist, and of which nothing in WHERE says so yet.
+        self.untested = [block for block in found if not block.optional and block.key]
         self.raw = bool(self.query.extra) or any(
             alias == references.ANYTHING for alias in self._mentioned_anywhere()
         )
@@ -171,27 +174,36 @@ class Planner:
             return LISTED
         return int(self.run.budget)
 
+    def small(self) -> None:
+        """Let a block that has few keys filter by them, whatever else is needed of it."""
+        for block in list(self.untested):
+            if block.conditions or self.is_small(block):
+                found = keysets.of_block(block, FEW)
+                if found is not None:
+                    self._take(block, found)
+
     def membership(self) -> None:
         """Leave out the blocks that only filter: what is asked for has to be among their keys."""
         for block in self.blocks:
             if block.key is None or self.uses(block):
                 continue
-            if block.optional or self._takes_keys(block, block.key[0]):
-                self.leave_out(block)
+            if block in self.untested:
+                asked = keysets.outside(self.query, block, self.blocks, self.using, FEW)
+                if asked is None:
+                    found = keysets.of_block(block, self.limit)
+                else:
+                    found = keysets.of_block(block, len(asked), among=asked)
+                if found is None:
+                    continue
+                self._take(block, found)
+            self.leave_out(block)
 
-    def _takes_keys(self, block: Block, column: Any) -> bool:
-        found = keysets.of_block(block, FEW) if block.conditions or self.is_small(block) else None
-        if found is None:
-            asked = keysets.outside(self.query, block, self.blocks, self.using, FEW)
-            if asked is not None:
-                found = keysets.of_block(block, len(asked), among=asked)
-        if found is None:
-            found = keysets.of_block(block, self.limit)
-        if found is None:
-            return False
+    def _take(self, block: Block, found: list[Any]) -> None:
+        assert block.key is not None
         self.run.note(block, "keys", f"{len(found)} rows fulfil the conditions")
-        self.query.where = _node(WhereNode([self.query.where, keysets.key_in(column, found)], AND))
-        return True
+        member = keysets.key_in(block.key[0], found)
+        self.query.where = WhereNode([self.query.where, member], AND)
+        self.untested.remove(block)
 
     def is_small(self, block: Block) -> bool:
         """Tell whether the block's table has so few rows that nothing else is worth a thought."""

@@ -1,16 +1,260 @@
 """Pages of an ordered, limited query, found by walking along an order.
 
-Owns the two walks. *Along the query's own order*: its rows are read page by page, without
-the blocks, and each page's keys are checked where the blocks live, until enough rows have
-stood the test. *Along a block's order*: its keys are read in order, and the rows that have
-them counted, until they fill the page. Both need few rows where joining needs all, and both
-give up when they have walked too far.
+Owns the two walks. *Along the query's own order* (``page``): its rows are read page by page,
+without the blocks, and each page's keys are checked where the blocks live, until enough rows
+have stood the test. *Along a block's order* (``top``): the block's keys are read in order, and
+the rows that have them counted, until they fill the page. Both need few rows where joining
+needs all, and both give up when they have gone too far for that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connections
+from django.db.models import Count
+from django.db.models.expressions import Col, OrderBy, Ref
+from django.db.models.functions import Random
+from django.db.models.lookups import Exact, IsNull
+from django.db.models.sql.where import WhereNode
+
+from xdbrel import keys
+from xdbrel.query import conditions, keysets
+from xdbrel.query.blocks import Block
+
+#: So many rows are walked whatever comes of it.
+PATIENCE = 4_000
+#: A walk that seems to become longer is given up.
+LONGEST = 50_000
+#: The most rows, or keys, of one step.
+STEP = 10_000
+#: The most keys of a block that are walked.
+LONGEST_TOP = 20_000
 
 
 def page(planner: Any) -> bool:
-    return False
+    """Narrow the planner's query to the rows of its page; tell whether that was possible."""
+    if not _is_page(planner) or conditions.mentions_any(planner.compiler.order_by, planner.blocks):
+        return False
+    if not any(block in planner.untested or planner.uses(block) for block in planner.blocks):
+        return False
+    outside = [block.key[0] for block in planner.blocks]
+    entries = keysets.local_entries(planner.query, planner.blocks)
+    if not all(column.alias in entries for column in outside):
+        return False
+    kept = _walk(planner, outside)
+    if kept is None:
+        return False
+    query = planner.query
+    kept = kept[query.low_mark : query.high_mark]
+    if not kept:
+        raise EmptyResultSet
+    pk = query.model._meta.pk.get_col(query.get_initial_alias())
+    query.where = WhereNode([keysets.key_in(pk, [row[0] for row in kept])])
+    query.clear_limits()
+    for index, block in reversed(list(enumerate(planner.blocks, start=1))):
+        if planner.uses(block):
+            asked = dict.fromkeys(row[index] for row in kept if row[index] is not None)
+            block.conditions.append(keysets.key_in(block.key[1], list(asked)))
+        else:
+            planner.leave_out(block)
+    return True
+
+
+def _walk(planner: Any, outside: list[Any]) -> list[Any] | None:
+    """Return the rows, as key and keys of the blocks, from the first to the last of the page."""
+    need = planner.query.high_mark
+    tests: list[tuple[int, Block, dict[Any, bool]]] = [
+        (index, block, {})
+        for index, block in enumerate(planner.blocks, start=1)
+        if block in planner.untested
+    ]
+    size = min(STEP, max(2 * need, 100)) if tests else need
+    kept: dict[Any, Any] = {}
+    walked = 0
+    while True:
+        rows = _rows(planner, outside, walked, size)
+        walked += len(rows)
+        for index, block, known in tests:
+            _test({row[index] for row in rows}, block, known)
+        for row in rows:
+            if all(known.get(row[index]) for index, _, known in tests):
+                kept.setdefault(row[0], row)
+        if len(kept) >= need or len(rows) < size:
+            for _, block, _ in tests:
+                planner.run.note(block, "probe", f"{len(kept)} of {walked} rows of its order do")
+            return list(kept.values())
+        if walked >= PATIENCE and need * walked > LONGEST * len(kept):
+            return None
+        size = min(4 * size, STEP)
+
+
+def _rows(planner: Any, outside: list[Any], start: int, size: int) -> list[Any]:
+    """Return the next rows of the query's own order: primary key and keys."""
+    query = _alone(planner)
+    pk = query.model._meta.pk.get_col(query.get_initial_alias())
+    query.select = (pk, *outside)
+    query.clear_limits()
+    query.set_limits(start, start + size)
+    return list(query.get_compiler(using=planner.using).results_iter())
+
+
+def _test(found: set[Any], block: Block, known: dict[Any, bool]) -> None:
+    asked = [key for key in found if key is not None and key not in known]
+    if asked:
+        known.update(dict.fromkeys(asked, False))
+        known.update(dict.fromkeys(keysets.of_block(block, len(asked), among=asked) or (), True))
+
+
+def top(planner: Any) -> bool:
+    """Narrow a query that is ordered by a block to the keys of its page; tell if it was."""
+    if not _is_page(planner) or not planner.compiler.order_by:
+        return False
+    terms = planner.compiler.order_by
+    leading = [
+        block
+        for block in planner.blocks
+        if not block.optional and conditions.belongs(terms[0], block)
+    ]
+    if not leading or any(
+        block in planner.untested for block in planner.blocks if block not in leading
+    ):
+        return False
+    (block,) = leading
+    outside = block.key[0]
+    if outside.alias not in keysets.local_entries(planner.query, planner.blocks):
+        return False
+    found = _keys_in_order(planner, block, outside, list(_order(planner, terms, block)))
+    if found is None:
+        return False
+    planner.run.note(block, "top", f"{len(found)} keys of its order fill the page")
+    planner.query.where = WhereNode([planner.query.where, keysets.key_in(outside, found)])
+    block.conditions.append(keysets.key_in(block.key[1], found))
+    return True
+
+
+def _keys_in_order(
+    planner: Any, block: Block, outside: Any, order: list[OrderBy]
+) -> list[Any] | None:
+    need = planner.query.high_mark
+    assert block.key is not None
+    first = order[0].expression
+    query = block.query([block.key[1], first])
+    query.order_by = tuple(order)
+    found: list[Any] = []
+    size, rows = min(STEP, max(2 * need, 100)), 0
+    while True:
+        query.clear_limits()
+        query.set_limits(len(found), len(found) + size)
+        step = list(query.get_compiler(using=block.home).results_iter())
+        counts = _counts(planner, outside, [key for key, _ in step])
+        for key, value in step:
+            found.append(key)
+            rows += counts.get(key, 0)
+            if rows >= need:
+                return _with_ties(block, first, value, found)
+        if len(step) < size:
+            return found
+        if len(found) >= LONGEST_TOP:
+            return None
+        size = min(4 * size, STEP)
+
+
+def _counts(planner: Any, outside: Any, found: list[Any]) -> dict[Any, int]:
+    """Return how many rows of the query each key has."""
+    query = _alone(planner)
+    query.clear_ordering(force=True)
+    query.clear_limits()
+    pk = query.model._meta.pk.get_col(query.get_initial_alias())
+    query.select = (outside, Count(pk))
+    query.group_by = (outside,)
+    where = query.where
+    counts: dict[Any, int] = {}
+    for chunk in keys.chunks(found, keys.chunk_size(planner.using, outside.target)):
+        query.where = WhereNode([where, keysets.key_in(outside, chunk)])
+        counts.update(query.get_compiler(using=planner.using).results_iter(tuple_expected=True))
+    return counts
+
+
+def _with_ties(block: Block, first: Any, value: Any, found: list[Any]) -> list[Any] | None:
+    """Return the keys with those that stand at the same place of the order as the last."""
+    if isinstance(first, Col) and first.target.unique and not first.target.null:
+        return found
+    same = IsNull(first, True) if value is None else Exact(first, value)
+    ties = keysets.of_block(block, LONGEST_TOP, condition=same)
+    return None if ties is None else list(dict.fromkeys([*found, *ties]))
+
+
+def _order(planner: Any, terms: list[Any], block: Block) -> Iterator[OrderBy]:
+    """Yield the leading terms of the order that are the block's, as the query would sort."""
+    largest = connections[planner.using].features.nulls_order_largest
+    for term in terms:
+        if not conditions.belongs(term, block):
+            return
+        term = term.copy()
+        if isinstance(term.expression, Ref):
+            (term.expression,) = term.expression.get_source_expressions()
+        if term.nulls_first is None and term.nulls_last is None:
+            target = getattr(term.expression, "target", None)
+            if target is None or target.null:
+                # Each server has its own place for NULL.
+                last = largest is not term.descending
+                term.nulls_first, term.nulls_last = (None, True) if last else (True, None)
+        yield term
+
+
+def _is_page(planner: Any) -> bool:
+    """Tell whether the query asks for the first rows of an order, each for itself."""
+    query = planner.query
+    blocks = {alias for block in planner.blocks for alias in block.aliases}
+    entries = keysets.local_entries(query, planner.blocks)
+    return bool(
+        not planner.deletes
+        and query.high_mark is not None
+        and not query.distinct
+        and not query.distinct_fields
+        and query.group_by is None
+        and not query.select_for_update
+        and not query.explain_info
+        and len(query.model._meta.pk_fields) == 1
+        and all(block.key is not None for block in planner.blocks)
+        and not conditions.mentions_any([query.where], planner.blocks)
+        and not any(_counts_rows(one) for one in planner.compiler.used if one is not None)
+        # No table lies beyond a block, and none makes two rows of one.
+        and all(
+            alias in entries or alias in blocks
+            for alias, count in query.alias_refcount.items()
+            if count
+        )
+        and all(entry.parent_alias is None or _finds_one(entry) for entry in entries.values())
+    )
+
+
+def _counts_rows(expression: Any) -> bool:
+    return bool(
+        getattr(expression, "contains_over_clause", False)
+        or getattr(expression, "contains_aggregate", False)
+        or any(isinstance(part, Random) for part in _flat(expression))
+    )
+
+
+def _flat(expression: Any) -> Iterator[Any]:
+    if hasattr(expression, "flatten"):
+        yield from expression.flatten()
+
+
+def _finds_one(entry: Any) -> bool:
+    joined = entry.join_fields
+    return bool(joined) and len(joined) == 1 and bool(joined[0][1].unique)
+
+
+def _alone(planner: Any) -> Any:
+    """Return a copy of the planner's query without select list and blocks."""
+    query = planner.query.clone()
+    query.clear_select_clause()
+    for block in planner.blocks:
+        for alias in block.aliases:
+            query.alias_refcount[alias] = 0
+    return query
