@@ -53,8 +53,7 @@ class SpanningCompiler:
         if run.root is self:
             run.begin()
             sql = self._in_parts(run, *args, **kwargs)
-            run.load()
-            return sql
+            return run.load(sql)
         home = self._other_home()
         if home is not None:
             return self._brought(run, home, *args, **kwargs)

@@ -10,14 +10,13 @@ stays as Django writes it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import connections
 
 from xdbrel.caching import uncached
 from xdbrel.conf import settings
-from xdbrel.query.shipment import Shipment, drop_leftovers
+from xdbrel.query.shipment import Shipment, drop_leftovers, finish, is_read_on, within
 
 STATE = "_xdbrel_run"
 LEFTOVERS = "_xdbrel_leftovers"
@@ -45,7 +44,6 @@ class Run:
         #: For each SELECT that is being compiled, the innermost last: alias → its shipment.
         self.scopes: list[dict[str, Any]] = []
         self.budget: int = settings.MAX_SHIPPED_ROWS
-        self.stack = ExitStack()
 
     def begin(self) -> None:
         """Start compiling."""
@@ -66,24 +64,21 @@ class Run:
         """Take note of rows that the statement needs."""
         self.shipments.append(shipment)
 
-    def load(self) -> None:
-        """Bring what the statement needs."""
+    def load(self, compiled: Any) -> Any:
+        """Bring what the statement needs; return it, with what comes inside it in front."""
         if not self.shipments:
-            return
-        connection = connections[self.using]
+            return compiled
         drop_before(self.using)
-        if connection.vendor == "postgresql" and not connection.in_atomic_block:
-            self.stack.enter_context(transaction.atomic(using=self.using))
         for shipment in self.shipments:
             shipment.load(self.using, self.budget)
             self.budget -= shipment.rows
+        return within(compiled, self.shipments)
 
     def end(self, failed: bool) -> None:
         """Drop what was brought."""
-        connection = connections[self.using]
-        if self.shipments and not (failed and connection.vendor == "postgresql"):
-            left = drop_leftovers(self.using, self.shipments)
-            connection.__dict__.setdefault(LEFTOVERS, []).extend(left)
+        left = finish(self.using, self.shipments, failed)
+        if left:
+            connections[self.using].__dict__.setdefault(LEFTOVERS, []).extend(left)
 
 
 WATCH = Watch()
@@ -114,16 +109,14 @@ def execute(
     try:
         with uncached():
             result = django(*args, **kwargs)
-    except BaseException as error:
+    except BaseException:
         run.end(failed=True)
-        run.stack.__exit__(type(error), error, error.__traceback__)
         raise
     finally:
         state[STATE] = before
-    if hasattr(result, "__next__") and not isinstance(result, (list, tuple)):
+    if hasattr(result, "__next__") and is_read_on(run.using, run.shipments):
         return _until_read(run, result)
     run.end(failed=False)
-    run.stack.close()
     return result
 
 
@@ -132,7 +125,5 @@ def _until_read(run: Run, result: Any) -> Iterator[Any]:
         yield from result
     except BaseException as error:
         run.end(failed=not isinstance(error, GeneratorExit))
-        run.stack.__exit__(type(error), error, error.__traceback__)
         raise
     run.end(failed=False)
-    run.stack.close()
