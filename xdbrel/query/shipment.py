@@ -1,25 +1,34 @@
 """A shipment: rows of another database, for the time of one statement, in a table here.
 
 Owns the temporary tables: their making, filling and end. They are seen by their own
-connection alone. On PostgreSQL they end with their transaction; one is opened where there
-is none, so that a pool of connections keeps together what belongs together.
+connection alone. On PostgreSQL few rows come as arrays inside the statement, which spares
+round trips and asks for no right to make tables (``query.arrays``); a table ends there with
+its transaction, and where there is none, one is opened for just the statement. Django is not
+told of it, so that what is done while the result is read has nothing to do with it.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Any
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, Error, connections
 
 from xdbrel.exceptions import QueryTooLarge
-from xdbrel.query import values
+from xdbrel.query import arrays, values
 
 #: Rows in one INSERT, where there is no faster way.
 CHUNK = 500
 #: Fewer rows than this need neither an index nor statistics.
 SMALL = 200
+#: Up to as many rows come as arrays, where the database takes them.
+ARRAY_ROWS = 2_000
+#: What PostgreSQL says where no table can be made: a missing privilege, a transaction that
+#: only reads, as every one on a standby does.
+_NO_TABLES = ("42501", "25006")
+_SAVEPOINT = "xdbrel_shipment"
 
 _numbers = itertools.count(1)
 
@@ -37,55 +46,56 @@ class Shipment:
         #: Columns by which rows are found.
         self.keys: list[str] = []
         self.rows = 0
+        #: Whether a table was made, and whether a transaction was opened for it.
+        self.made = self.began = False
+        #: What comes inside the statement: a common table expression and its parameters.
+        self.inside: tuple[str, list[Any]] | None = None
 
     def query(self) -> Any:
         """Return the query that reads the rows at home, its columns in their order."""
         raise NotImplementedError
 
     def load(self, using: str, budget: int) -> None:
-        """Make the table at ``using`` and fill it.
+        """Bring the rows to ``using``: into a table, or as ``inside``.
 
-        Raises ``QueryTooLarge`` as soon as there are more rows than ``budget``.
+        Raises ``QueryTooLarge`` as soon as there are more rows than ``budget``, and
+        ``DataError`` where a value has no equal there.
         """
         connection, home = connections[using], connections[self.home]
         query = self.query()
         fields = [field for _, field in self.columns.values()]
-        source = query.get_compiler(using=self.home)
-        read = source.execute_sql(chunked_fetch=True, chunk_size=2_000)
-        rows = values.rows_of(source, itertools.chain.from_iterable(read))
-        adapters = [
-            (index, adapt)
-            for index, field in enumerate(fields)
-            if (adapt := values.adapter(field, connection)) is not None
-        ]
-        if adapters:
-            rows = _adapted(rows, adapters)
-        qn = connection.ops.quote_name
-        columns = [
-            f"{qn(name)} {values.column_type(field, connection, home)}"
+        types = [
+            values.column_type(field, connection, home, key=name in self.keys)
             for name, (_, field) in self.columns.items()
         ]
-        if connection.vendor == "mysql":
-            columns += [
-                f"KEY ({qn(name)})"
-                for name in self.keys
-                if values.is_indexable(self.columns[name][1], connection)
-            ]
-        ends = ""
-        if connection.vendor == "postgresql" and connection.in_atomic_block:
-            ends = " ON COMMIT DROP"
-        with connection.cursor() as cursor:
-            cursor.execute(f"CREATE TEMPORARY TABLE {qn(self.table)} ({', '.join(columns)}){ends}")
-            self._fill(cursor, connection, self._counted(rows, budget))
-            if connection.vendor == "postgresql" and self.rows > SMALL:
-                for name in self.keys:
-                    if values.is_indexable(self.columns[name][1], connection):
-                        cursor.execute(f"CREATE INDEX ON {qn(self.table)} ({qn(name)})")
-                cursor.execute(f"ANALYZE {qn(self.table)}")
+        source = query.get_compiler(using=self.home)
+        read = source.execute_sql(chunked_fetch=True, chunk_size=2_000)
+        with closing(_flat(read)) as found:
+            rows = values.rows_of(source, found)
+            rows = values.adapted(iter(rows), fields, home, connection)
+            rows = self._counted(rows, budget)
+            if connection.vendor == "postgresql" and arrays.carries(fields):
+                first = list(itertools.islice(rows, ARRAY_ROWS + 1))
+                if len(first) <= ARRAY_ROWS or not self._make(connection, types):
+                    first += rows
+                    self.inside = arrays.expression(
+                        connection, self.table, list(self.columns), fields, types, first
+                    )
+                    return
+                rows = itertools.chain(first, rows)
+            elif not self._make(connection, types):
+                raise DatabaseError(
+                    f"Rows of {self.label} cannot be brought from database {self.home!r} to "
+                    f"{using!r}, where no temporary table can be made."
+                )
+            self._fill(connection, rows)
 
     def drop(self, using: str) -> None:
         """Drop the table at ``using``."""
         connection = connections[using]
+        if _has_failed(connection):
+            # The transaction takes it along when it is rolled back, which is all it can do.
+            return
         with connection.cursor() as cursor:
             temporary = "TEMPORARY " if connection.vendor == "mysql" else ""
             cursor.execute(
@@ -99,24 +109,89 @@ class Shipment:
                 raise QueryTooLarge(self.label, self.home, budget)
             yield row
 
-    def _fill(self, cursor: Any, connection: Any, rows: Iterator[Any]) -> None:
+    def _make(self, connection: Any, types: list[str]) -> bool:
+        """Make the table; return whether it could be made."""
+        qn = connection.ops.quote_name
+        columns = [f"{qn(name)} {kind}" for name, kind in zip(self.columns, types, strict=True)]
+        if connection.vendor == "mysql":
+            columns += [
+                f"KEY ({qn(name)}{values.index_length(self.columns[name][1], kind)})"
+                for name, kind in zip(self.columns, types, strict=True)
+                if name in self.keys and values.is_indexable(self.columns[name][1])
+            ]
+        create = f"CREATE TEMPORARY TABLE {qn(self.table)} ({', '.join(columns)})"
+        with connection.cursor() as cursor:
+            if connection.vendor != "postgresql":
+                cursor.execute(create)
+                self.made = True
+                return True
+            create += " ON COMMIT DROP"
+            refused = connection.__dict__.get("_xdbrel_no_tables")
+            if refused is not None and refused is connection.connection:
+                return False
+            self.began = connection.get_autocommit() and not _is_in_transaction(connection)
+            if self.began:
+                create = f"BEGIN; {create}"
+            else:
+                create = f"SAVEPOINT {_SAVEPOINT}; {create}; RELEASE SAVEPOINT {_SAVEPOINT}"
+            try:
+                cursor.execute(create)
+            except DatabaseError as error:
+                self._give_up(cursor)
+                if getattr(error.__cause__, "sqlstate", None) not in _NO_TABLES:
+                    raise
+                connection.__dict__["_xdbrel_no_tables"] = connection.connection
+                return False
+        self.made = True
+        return True
+
+    def _give_up(self, cursor: Any) -> None:
+        cursor.execute("ROLLBACK" if self.began else f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+        self.began = False
+
+    def _fill(self, connection: Any, rows: Iterator[Any]) -> None:
         qn = connection.ops.quote_name
         names = ", ".join(map(qn, self.columns))
-        if connection.vendor == "postgresql" and hasattr(cursor.cursor, "copy"):
-            with cursor.copy(f"COPY {qn(self.table)} ({names}) FROM STDIN") as copy:
-                for row in rows:
-                    copy.write_row(row)
-            return
         insert = f"INSERT INTO {qn(self.table)} ({names}) VALUES "  # noqa: S608
         row_of = f"({', '.join(['%s'] * len(self.columns))})"
-        if connection.vendor == "sqlite":
-            cursor.executemany(insert + row_of, map(tuple, rows))
-            return
-        while chunk := list(itertools.islice(rows, CHUNK)):
-            cursor.execute(
-                insert + ", ".join([row_of] * len(chunk)),
-                [value for row in chunk for value in row],
-            )
+        with connection.cursor() as cursor:
+            if connection.vendor == "postgresql" and hasattr(cursor.cursor, "copy"):
+                self._copy(connection, cursor, names, rows)
+            elif connection.vendor == "sqlite":
+                cursor.executemany(insert + row_of, map(tuple, rows))
+            else:
+                while chunk := list(itertools.islice(rows, CHUNK)):
+                    cursor.execute(
+                        insert + ", ".join([row_of] * len(chunk)),
+                        [value for row in chunk for value in row],
+                    )
+            if connection.vendor == "postgresql" and self.rows > SMALL:
+                statements = [
+                    f"CREATE INDEX ON {qn(self.table)} ({qn(name)})"
+                    for name in self.keys
+                    if values.is_indexable(self.columns[name][1])
+                ]
+                cursor.execute("; ".join([*statements, f"ANALYZE {qn(self.table)}"]))
+
+    def _copy(self, connection: Any, cursor: Any, names: str, rows: Iterator[Any]) -> None:
+        table = connection.ops.quote_name(self.table)
+        failed: Exception | None = None
+        with (
+            connection.wrap_database_errors,
+            cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy,
+        ):
+            while True:
+                try:
+                    row = next(rows)
+                except StopIteration:
+                    break
+                except Exception as error:
+                    # Raised within, it would end the user's transaction here.
+                    failed = error
+                    break
+                copy.write_row(row)
+        if failed is not None:
+            raise failed
 
 
 class BlockShipment(Shipment):
@@ -128,7 +203,7 @@ class BlockShipment(Shipment):
 
     def column(self, alias: str, field: Any) -> str:
         """Return the name here of a column of one of the tables; it will be brought."""
-        name = field.column
+        name: str = field.column
         if alias != self.block.root:
             name = f"{alias}__{name}"
         if name not in self.columns:
@@ -160,24 +235,85 @@ class QueryShipment(Shipment):
         return self._query
 
 
+def within(compiled: Any, shipments: list[Shipment]) -> Any:
+    """Return a compiled statement, or a list of them, with what comes inside it in front."""
+    inside = [shipment.inside for shipment in shipments if shipment.inside is not None]
+    if not inside:
+        return compiled
+    if isinstance(compiled, list):
+        return [arrays.in_front(inside, *one) for one in compiled]
+    return arrays.in_front(inside, *compiled)
+
+
+def is_read_on(using: str, shipments: list[Shipment]) -> bool:
+    """Tell whether a result that is read bit by bit needs its tables to the end.
+
+    SQLite finds each row when it is asked for, and so does a cursor of PostgreSQL in the
+    user's transaction. One that outlives its transaction has its rows already, and MariaDB's
+    are all here.
+    """
+    if not any(shipment.made for shipment in shipments):
+        return False
+    if connections[using].vendor == "postgresql":
+        return not any(shipment.began for shipment in shipments)
+    return bool(connections[using].vendor == "sqlite")
+
+
+def finish(using: str, shipments: list[Shipment], failed: bool) -> list[Shipment]:
+    """End what was begun at ``using`` for one statement; return tables that cannot go yet."""
+    tables = [shipment for shipment in shipments if shipment.made]
+    if not any(shipment.began for shipment in tables):
+        return drop_leftovers(using, tables)
+    for shipment in tables:
+        shipment.began = False
+    connection = connections[using]
+    if connection.connection is None:
+        return []
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("ROLLBACK" if failed else "COMMIT")
+    except Error:
+        # A connection that broke has no tables any more.
+        if not failed:
+            raise
+    return []
+
+
 def drop_leftovers(using: str, tables: list[Shipment]) -> list[Shipment]:
     """Drop tables at ``using``; return those that cannot go yet.
 
     SQLite drops no table while another statement of the connection is being read.
     """
+    if connections[using].connection is None:
+        return []
     left = []
     for shipment in tables:
         try:
             shipment.drop(using)
-        except DatabaseError:
+        except Error:
             left.append(shipment)
     return left
 
 
-def _adapted(rows: Iterator[Any], adapters: list[tuple[int, Any]]) -> Iterator[Any]:
-    for row in rows:
-        values_ = list(row)
-        for index, adapt in adapters:
-            if values_[index] is not None:
-                values_[index] = adapt(values_[index])
-        yield values_
+def _flat(chunks: Any) -> Generator[Any]:
+    try:
+        yield from itertools.chain.from_iterable(chunks)
+    finally:
+        # What is not read to the end is closed at once, not when it is thrown away.
+        if hasattr(chunks, "close"):
+            chunks.close()
+
+
+def _status(connection: Any) -> int:
+    """Return where PostgreSQL is: 0 idle, 1 active, 2 in a transaction, 3 in one that failed."""
+    if connection.connection is None:
+        return 0
+    return int(connection.connection.info.transaction_status)
+
+
+def _is_in_transaction(connection: Any) -> bool:
+    return _status(connection) != 0
+
+
+def _has_failed(connection: Any) -> bool:
+    return connection.vendor == "postgresql" and _status(connection) == 3

@@ -3,26 +3,48 @@
 Owns the types of shipped columns and what becomes of a value between two servers: out of
 the one as the plain Python value that its backend makes of the column, into the other as
 its backend wants it. What a custom field makes of a value (``from_db_value``) is left to the
-end, where the row is read; JSON travels as its text.
+end, where the row is read; JSON travels as its text. A value that the other database cannot
+hold is refused, never changed: what SQLite, PostgreSQL and MariaDB take differs at the ends.
+By which rules text compares is for ``query.collations``.
 """
 
 from __future__ import annotations
 
 import datetime
+import decimal
+import json
+import math
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from django.db import NotSupportedError, models
+from django.db import DataError, NotSupportedError, models
+from django.db.models.fields.json import KeyTransform
 from django.utils.duration import duration_microseconds
 
 from xdbrel import keys
+from xdbrel.query import collations
 
 Convert = Callable[[Any], Any]
 
-_TEXTS = ("CharField", "TextField", "FileField", "FilePathField", "SlugField")
-#: The longest text that MariaDB and MySQL index whole, with four bytes for a character.
+TEXTS = ("CharField", "TextField", "FileField", "FilePathField", "SlugField")
+INTEGERS = (
+    "AutoField",
+    "BigAutoField",
+    "SmallAutoField",
+    "IntegerField",
+    "BigIntegerField",
+    "SmallIntegerField",
+    "PositiveIntegerField",
+    "PositiveBigIntegerField",
+    "PositiveSmallIntegerField",
+)
+#: The longest text that MariaDB and MySQL index whole, and the length of a longer one's index.
 _INDEXABLE = 255
+_LARGEST = 2**63 - 1
+#: Of a decimal number: what SQLite keeps of its digits, what MariaDB has at most.
+_SQLITE_DIGITS = 15
+_MYSQL_DIGITS, _MYSQL_PLACES = 65, 30
 
 
 def plain(field: Any) -> Any:
@@ -35,66 +57,102 @@ def plain(field: Any) -> Any:
 
 def is_text(field: Any) -> bool:
     """Tell whether a collation decides how values of ``field`` compare."""
-    return plain(field).get_internal_type() in _TEXTS
+    return plain(field).get_internal_type() in TEXTS
 
 
-def column_type(field: Any, connection: Any, home: Any) -> str:
+def has_own_type(field: Any) -> bool:
+    """Tell whether the class of ``field`` names a column type by itself."""
+    kind = type(plain(field))
+    return kind.db_type is not models.Field.db_type and not kind.db_type.__module__.startswith(
+        "django.db.models."
+    )
+
+
+def column_type(field: Any, connection: Any, home: Any, *, key: bool = False) -> str:
     """Return the type of a column at ``connection`` that takes ``field``'s values from ``home``.
 
-    Raises ``NotSupportedError`` where that database has no such type.
+    ``key`` tells that rows are found by it. Raises ``NotSupportedError`` where that database
+    has no such type.
     """
-    field = plain(field)
-    kind = None
-    if is_text(field):
-        length = getattr(field, "max_length", None)
-        if connection.vendor == "mysql":
-            kind = f"varchar({length})" if length and length <= 1_000 else "longtext"
-            if home.vendor != "mysql":
-                kind += " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
-        else:
-            # Without a length, which the other side may count in another way.
-            kind = "text"
-    elif isinstance(field, (models.IntegerField, models.AutoField)):
+    column, field = field, plain(field)
+    internal = field.get_internal_type()
+    mysql = connection.vendor == "mysql"
+    kind: str | None
+    if has_own_type(field):
+        kind = field.cast_db_type(connection)
+        if field.__class__.__module__.startswith("django.contrib.postgres.") and (
+            connection.vendor != "postgresql"
+        ):
+            kind = None
+    elif internal in TEXTS:
+        # Without a length: SQLite keeps none, and the other side may count in another way.
+        kind = "text"
+        if mysql:
+            length = getattr(field, "max_length", None) or 0
+            short = home.vendor != "sqlite" and 0 < length <= _INDEXABLE
+            kind = f"varchar({length})" if short else "longtext"
+        kind += collations.clause(column, home, connection, key=key)
+    elif internal in INTEGERS:
         kind = "bigint"
-    elif field.get_internal_type() == "DecimalField" and field.max_digits is None:
-        kind = {"mysql": "decimal(65, 30)"}.get(connection.vendor, "numeric")
+        if mysql and home.vendor == "mysql" and internal == "PositiveBigIntegerField":
+            kind = "bigint unsigned"
+    elif internal == "DecimalField":
+        kind = _decimal_type(field, connection)
     else:
         kind = field.cast_db_type(connection)
     if kind is None:
         raise NotSupportedError(
-            f"Values of {type(field).__name__} cannot be brought from database {home.alias!r} to "
-            f"{connection.alias!r}, which has no such type."
+            f"Values of {_name(column)} ({type(field).__name__}) cannot be brought from database "
+            f"{home.alias!r} to {connection.alias!r}, which has no such type."
         )
-    return str(kind)
+    return kind
 
 
-def is_indexable(field: Any, connection: Any) -> bool:
+def _decimal_type(field: Any, connection: Any) -> str | None:
+    digits, places = field.max_digits, field.decimal_places
+    if connection.vendor != "mysql":
+        return "numeric" if digits is None else str(field.cast_db_type(connection))
+    if digits is None:
+        return f"decimal({_MYSQL_DIGITS}, {_MYSQL_PLACES})"
+    if digits > _MYSQL_DIGITS or places > _MYSQL_PLACES:
+        return None
+    return f"decimal({digits}, {places})"
+
+
+def is_indexable(field: Any) -> bool:
     """Tell whether a column of ``field`` may bear an index without further words."""
-    field = plain(field)
-    if not is_text(field):
-        return field.get_internal_type() not in ("JSONField", "BinaryField")
-    return connection.vendor != "mysql" or 0 < (field.max_length or 0) <= _INDEXABLE
+    return not has_own_type(field) and plain(field).get_internal_type() not in (
+        "JSONField",
+        "BinaryField",
+    )
 
 
-def rows_of(compiler: Any, rows: Iterable[Any]) -> Iterator[list[Any]]:
+def index_length(field: Any, kind: str) -> str:
+    """Return what follows the column's name in an index of MariaDB."""
+    return f"({_INDEXABLE})" if is_text(field) and kind.startswith("longtext") else ""
+
+
+def rows_of(compiler: Any, rows: Iterable[Any]) -> Iterator[Sequence[Any]]:
     """Yield rows that ``compiler`` read, as plain Python values."""
     if compiler.select is None:
         return
-    expressions = [column[0] for column in compiler.select[: compiler.col_count]]
-    converters = []
-    for index, expression in enumerate(expressions):
-        found = list(compiler.connection.ops.get_db_converters(expression))
+    connection = compiler.connection
+    converters: list[tuple[int, Any, list[Any]]] = []
+    for index, (expression, *_) in enumerate(compiler.select[: compiler.col_count]):
+        found = list(connection.ops.get_db_converters(expression))
         if getattr(expression, "convert_value", None) is not getattr(
             expression, "_convert_value_noop", None
         ):
             found.append(expression.convert_value)
+        if isinstance(expression, KeyTransform) and connection.vendor == "sqlite":
+            # The only one that takes values out of their JSON.
+            found.append(_json_again)
         if found:
             converters.append((index, expression, found))
-    connection = compiler.connection
+    if not converters:
+        yield from rows
+        return
     for row in rows:
-        if not converters:
-            yield row
-            continue
         values = list(row)
         for index, expression, found in converters:
             value = values[index]
@@ -104,30 +162,145 @@ def rows_of(compiler: Any, rows: Iterable[Any]) -> Iterator[list[Any]]:
         yield values
 
 
-def adapter(field: Any, connection: Any) -> Convert | None:
+def _json_again(value: Any, expression: Any, connection: Any) -> Any:
+    if value is None:
+        return None
+    field = expression.output_field
+    return json.dumps(field.from_db_value(value, expression, connection), cls=field.encoder)
+
+
+def adapted(
+    rows: Iterator[Sequence[Any]], fields: Sequence[Any], home: Any, connection: Any
+) -> Iterator[Sequence[Any]]:
+    """Yield rows of plain values of ``fields`` from ``home`` as ``connection`` takes them.
+
+    Raises ``DataError`` for what it cannot hold.
+    """
+    adapters = [
+        (index, adapt)
+        for index, field in enumerate(fields)
+        if (adapt := adapter(field, home, connection)) is not None
+    ]
+    return _adapted(rows, adapters) if adapters else rows
+
+
+def _adapted(
+    rows: Iterator[Sequence[Any]], adapters: list[tuple[int, Convert]]
+) -> Iterator[Sequence[Any]]:
+    for row in rows:
+        values = list(row)
+        for index, adapt in adapters:
+            if values[index] is not None:
+                values[index] = adapt(values[index])
+        yield values
+
+
+def adapter(field: Any, home: Any, connection: Any) -> Convert | None:
     """Return what makes a parameter of a plain value of ``field``; ``None`` for nothing."""
-    field = plain(field)
-    kind = field.get_internal_type()
-    ops, features = connection.ops, connection.features
-    if kind == "DateTimeField":
-        return lambda value: ops.adapt_datetimefield_value(_moment(value))
-    if kind == "DateField":
-        return ops.adapt_datefield_value  # type: ignore[no-any-return]
-    if kind == "TimeField":
-        return ops.adapt_timefield_value  # type: ignore[no-any-return]
-    if kind == "DecimalField" and connection.vendor != "postgresql":
-        return lambda value: str(value) if connection.vendor == "sqlite" else value
-    if kind == "DurationField" and not features.has_native_duration_field:
-        return lambda value: (
-            duration_microseconds(value) if isinstance(value, datetime.timedelta) else value
+    column, field = field, plain(field)
+    if has_own_type(field):
+        return None
+    internal = field.get_internal_type()
+    ops, features, vendor = connection.ops, connection.features, connection.vendor
+
+    def refuse(why: str) -> None:
+        raise DataError(
+            f"A value of {_name(column)} cannot be brought from database {home.alias!r} to "
+            f"{connection.alias!r}: {why}."
         )
-    if kind == "UUIDField" and not features.has_native_uuid_field:
+
+    if internal in TEXTS:
+        return _text(refuse) if vendor == "postgresql" != home.vendor else None
+    if internal == "PositiveBigIntegerField":
+        return _integer(refuse) if home.vendor == "mysql" != vendor else None
+    if internal == "FloatField":
+        return _float(vendor, refuse) if vendor not in ("postgresql", home.vendor) else None
+    if internal == "DecimalField":
+        declared = getattr(field, "model", None) is not None
+        return _decimal(vendor, declared, refuse) if vendor != "postgresql" else None
+    if internal == "DateTimeField":
+        return lambda value: ops.adapt_datetimefield_value(_moment(value))
+    if internal == "DateField":
+        return ops.adapt_datefield_value  # type: ignore[no-any-return]
+    if internal == "TimeField":
+        return ops.adapt_timefield_value  # type: ignore[no-any-return]
+    if internal == "DurationField":
+        # Where there is no such type it is a number of microseconds, which only the field
+        # itself makes into something else.
+        return _interval if features.has_native_duration_field else _microseconds
+    if internal == "UUIDField":
+        if features.has_native_uuid_field:
+            return None if vendor == "postgresql" else str
         return lambda value: value.hex if isinstance(value, uuid.UUID) else value
-    if kind == "BinaryField":
-        return lambda value: bytes(value)
-    if kind == "BooleanField":
+    if internal == "BinaryField":
+        return bytes
+    if internal == "BooleanField":
         return bool
     return None
+
+
+def _name(field: Any) -> str:
+    model = getattr(field, "model", None)
+    return type(field).__name__ if model is None else f"{model._meta.label}.{field.name}"
+
+
+def _text(refuse: Callable[[str], None]) -> Convert:
+    def adapt(value: Any) -> Any:
+        if isinstance(value, str) and "\x00" in value:
+            refuse("text of PostgreSQL contains no NUL (0x00) character")
+        return value
+
+    return adapt
+
+
+def _integer(refuse: Callable[[str], None]) -> Convert:
+    def adapt(value: Any) -> Any:
+        if value > _LARGEST:
+            refuse(f"integers end at {_LARGEST} there")
+        return value
+
+    return adapt
+
+
+def _float(vendor: str, refuse: Callable[[str], None]) -> Convert:
+    def adapt(value: Any) -> Any:
+        if not math.isfinite(value) and (vendor == "mysql" or math.isnan(value)):
+            refuse(f"there is no number {value} there")
+        return value
+
+    return adapt
+
+
+def _decimal(vendor: str, declared: bool, refuse: Callable[[str], None]) -> Convert:
+    """A number that was computed may be rounded, as it is anyway; one that was saved may not."""
+
+    def adapt(value: Any) -> Any:
+        if not isinstance(value, decimal.Decimal):
+            return value
+        if not value.is_finite():
+            refuse(f"there is no number {value} there")
+        if declared:
+            shortest = value.normalize(_EXACT)
+            _, digits, exponent = shortest.as_tuple()
+            if vendor == "sqlite" and len(digits) > _SQLITE_DIGITS:
+                refuse(f"SQLite keeps {_SQLITE_DIGITS} digits of a number")
+            if vendor == "mysql" and int(exponent) < -_MYSQL_PLACES:
+                refuse(f"numbers have at most {_MYSQL_PLACES} decimal places there")
+        return str(value) if vendor == "sqlite" else value
+
+    return adapt
+
+
+#: As precise as any number is.
+_EXACT = decimal.Context(prec=decimal.MAX_PREC)
+
+
+def _interval(value: Any) -> Any:
+    return datetime.timedelta(microseconds=value) if isinstance(value, (int, float)) else value
+
+
+def _microseconds(value: Any) -> Any:
+    return duration_microseconds(value) if isinstance(value, datetime.timedelta) else value
 
 
 def _moment(value: Any) -> Any:
