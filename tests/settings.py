@@ -62,6 +62,9 @@ XDBREL = {
         "knots.Concert": "blog",
         "knots.Player": "blog",
         "knots.Ticket": "shop",
+        "freight": "default",
+        "freight.Crate": "blog",
+        "freight.Dock": "blog",
         "codes": "blog",
         "codes.Author": "default",
         "codes.Course": "default",
@@ -95,6 +98,7 @@ INSTALLED_APPS = [
     "tests.apps.knots",
     "tests.apps.codes",
     "tests.apps.garden",
+    "tests.apps.freight",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
