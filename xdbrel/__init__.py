@@ -8,6 +8,7 @@ from xdbrel.cascade.atomic import atomic
 from xdbrel.cascade.preview import DeletionPlan, plan_delete
 from xdbrel.fields import CrossDBForeignKey, CrossDBOneToOneField
 from xdbrel.prefetch import aprefetch_cross_db, prefetch_cross_db
+from xdbrel.query.explain import QueryPlan, explain_cross_db, max_shipped_rows
 
 __version__ = "0.1.0"
 
@@ -15,8 +16,11 @@ __all__ = [
     "CrossDBForeignKey",
     "CrossDBOneToOneField",
     "DeletionPlan",
+    "QueryPlan",
     "aprefetch_cross_db",
     "atomic",
+    "explain_cross_db",
+    "max_shipped_rows",
     "plan_delete",
     "prefetch_cross_db",
 ]

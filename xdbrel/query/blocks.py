@@ -39,6 +39,14 @@ class Block:
         return str(self.entry.table_alias)
 
     @property
+    def label(self) -> str:
+        """What the block is called towards people: its model, and the relation to it."""
+        told = str(self.model._meta.label)
+        field = getattr(self.entry, "join_field", None)
+        field = getattr(field, "field", field)
+        return told if field is None else f"{told} along {field.model._meta.label}.{field.name}"
+
+    @property
     def aliases(self) -> set[str]:
         return {entry.table_alias for entry in self.entries}
 

@@ -7,6 +7,7 @@ run; then the query is compiled again, each of its SELECTs by ``_in_parts()``.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import FieldError
@@ -39,6 +40,7 @@ class SpanningCompiler:
     query: Any
     connection: Any
     select: Any
+    klass_info: Any
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         return runs.execute(self, super().execute_sql, args, kwargs)  # type: ignore[misc]
@@ -52,8 +54,11 @@ class SpanningCompiler:
             return super().as_sql(*args, **kwargs)  # type: ignore[misc]
         if run.root is self:
             run.begin()
-            sql = self._in_parts(run, *args, **kwargs)
-            return run.load(sql)
+            compiled = self._in_parts(run, *args, **kwargs)
+            self._let_related_know_their_home()
+            compiled = run.load(compiled)
+            run.sql = compiled[0]
+            return compiled
         home = self._other_home()
         if home is not None:
             return self._brought(run, home, *args, **kwargs)
@@ -143,6 +148,16 @@ class SpanningCompiler:
             ]
         return blocks.find(self)
 
+    def _let_related_know_their_home(self) -> None:
+        """Let what select_related makes say where it lives, as what is fetched there does."""
+        infos = list((self.klass_info or {}).get("related_klass_infos", ()))
+        while infos:
+            info = infos.pop()
+            infos += info.get("related_klass_infos", ())
+            home = places.elsewhere(info["model"], self.connection.alias)
+            if home is not None:
+                info["local_setter"] = partial(_set_home, home, info["local_setter"])
+
     def _distinct(self) -> list[Any]:
         """Return the expressions of DISTINCT ON, which Django hands out as SQL alone."""
         found: list[Any] = []
@@ -209,8 +224,15 @@ class SpanningCompiler:
             selected.append(quoted)
         if len(selected) == 1:
             shipment.keys.append("c1")
+        shipment.reason = "all of its tables are there"
         run.ship(shipment)
         return f"SELECT {', '.join(selected)} FROM {self._quoted(shipment.table)}", ()  # noqa: S608
+
+
+def _set_home(home: str, setter: Any, from_obj: Any, obj: Any) -> None:
+    if obj is not None:
+        obj._state.db = home
+    setter(from_obj, obj)
 
 
 def _output_field(expression: Any) -> Any:

@@ -12,10 +12,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.signals import setting_changed
+from django.db.models import QuerySet
 from django.db.models.sql import Query
 
 from xdbrel.query import places, raw
 from xdbrel.query.compiler import spanning
+from xdbrel.query.explain import explain_cross_db, max_shipped_rows
 
 _django_get_compiler = Query.get_compiler
 
@@ -23,6 +25,8 @@ _django_get_compiler = Query.get_compiler
 def install() -> None:
     """Let queries span databases from now on."""
     Query.get_compiler = _get_compiler  # type: ignore[method-assign]
+    QuerySet.explain_cross_db = explain_cross_db  # type: ignore[attr-defined]
+    QuerySet.max_shipped_rows = max_shipped_rows  # type: ignore[attr-defined]
     raw.install()
     setting_changed.connect(places.forget, dispatch_uid="xdbrel.query.places")
 

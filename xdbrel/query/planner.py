@@ -136,6 +136,8 @@ class Planner:
                 continue
             rest, taken = conditions.take(self.query.where, block)
             block.conditions += taken
+            if taken:
+                self.run.note(block, "push", "its own database applies its conditions")
             self.query.where = _node(rest)
 
     def filter(self) -> None:
@@ -157,14 +159,14 @@ class Planner:
                 found = keysets.of_block(block, self.limit, condition=keysets.untrue(condition))
                 if found is None:
                     return condition
-                self.run.note(block, "keys", f"{len(found)} rows do not fulfil the condition")
+                self.run.note(block, "keys", "rows that do not fulfil the condition", len(found))
                 return keysets.either(
                     keysets.is_null(column), keysets.opposite(keysets.key_in(column, found))
                 )
         found = keysets.of_block(block, self.limit, condition=condition)
         if found is None:
             return condition
-        self.run.note(block, "keys", f"{len(found)} rows fulfil the condition")
+        self.run.note(block, "keys", "rows that fulfil the condition", len(found))
         return keysets.key_in(column, found)
 
     @property
@@ -200,7 +202,7 @@ class Planner:
 
     def _take(self, block: Block, found: list[Any]) -> None:
         assert block.key is not None
-        self.run.note(block, "keys", f"{len(found)} rows fulfil the conditions")
+        self.run.note(block, "keys", "rows that fulfil the conditions", len(found))
         member = keysets.key_in(block.key[0], found)
         self.query.where = WhereNode([self.query.where, member], AND)
         self.untested.remove(block)
@@ -231,17 +233,18 @@ class Planner:
             return
         asked = keysets.outside(self.query, block, self.blocks, self.using, REDUCED)
         if asked is not None:
-            self.run.note(block, "reduce", f"the query asks for {len(asked)} keys")
+            self.run.note(block, "reduce", "keys that the query asks for", len(asked))
             assert block.key is not None
             block.conditions.append(keysets.key_in(block.key[1], asked))
 
     def ship(self, block: Block, *, whole: bool = False) -> None:
         """Let the block's rows stand in a table here."""
-        shipment = BlockShipment(block.home, block.model._meta.label, block)
+        shipment = BlockShipment(block.home, block.label, block)
         if whole:
             for field in block.model._meta.concrete_fields:
                 shipment.column(block.root, field)
         self.run.ship(shipment)
+        shipment.reason = "columns of it are needed"
         for alias in block.aliases:
             self.run.scopes[-1][alias] = shipment
 

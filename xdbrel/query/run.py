@@ -9,7 +9,9 @@ stays as Django writes it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import connections
@@ -20,6 +22,9 @@ from xdbrel.query.shipment import Shipment, drop_leftovers, finish, is_read_on, 
 
 STATE = "_xdbrel_run"
 LEFTOVERS = "_xdbrel_leftovers"
+OBSERVED = "_xdbrel_observed"
+#: The attribute of a query that has a limit of its own.
+BUDGET = "xdbrel_max_shipped_rows"
 
 
 class Spans(Exception):
@@ -37,17 +42,34 @@ class Run:
 
     active = True
 
-    def __init__(self, root: Any) -> None:
+    def __init__(self, root: Any, *, dry: bool = False) -> None:
         self.root = root
         self.using: str = root.connection.alias
+        #: Whether it ends with the plan.
+        self.dry = dry
         self.shipments: list[Shipment] = []
+        #: The decisions: block, strategy, reason, rows.
+        self.steps: list[tuple[Any, str, str, int | None]] = []
         #: For each SELECT that is being compiled, the innermost last: alias → its shipment.
         self.scopes: list[dict[str, Any]] = []
-        self.budget: int = settings.MAX_SHIPPED_ROWS
+        self.budget: int = getattr(root.query, BUDGET, None) or settings.MAX_SHIPPED_ROWS
+        self.sql = ""
+
+    @contextmanager
+    def on_connection(self) -> Iterator[None]:
+        """Let the connection's queries be compiled for this run."""
+        state = connections[self.using].__dict__
+        before = state.get(STATE)
+        state[STATE] = self
+        try:
+            yield
+        finally:
+            state[STATE] = before
 
     def begin(self) -> None:
         """Start compiling."""
         self.shipments.clear()
+        self.steps.clear()
         self.scopes.clear()
 
     def shipment_of(self, alias: str | None) -> Any:
@@ -57,8 +79,9 @@ class Run:
                 return scope[alias]
         return None
 
-    def note(self, block: Any, strategy: str, reason: str) -> None:
+    def note(self, block: Any, strategy: str, reason: str, rows: int | None = None) -> None:
         """Take note of a decision."""
+        self.steps.append((block, strategy, reason, rows))
 
     def ship(self, shipment: Shipment) -> None:
         """Take note of rows that the statement needs."""
@@ -66,11 +89,13 @@ class Run:
 
     def load(self, compiled: Any) -> Any:
         """Bring what the statement needs; return it, with what comes inside it in front."""
-        if not self.shipments:
+        if not self.shipments or self.dry:
             return compiled
         drop_before(self.using)
         for shipment in self.shipments:
+            began = time.perf_counter()
             shipment.load(self.using, self.budget)
+            shipment.seconds = time.perf_counter() - began
             self.budget -= shipment.rows
         return within(compiled, self.shipments)
 
@@ -82,6 +107,21 @@ class Run:
 
 
 WATCH = Watch()
+
+
+@contextmanager
+def observed(using: str) -> Iterator[list[Run]]:
+    """Yield a list that takes the runs of the block's queries on ``using``."""
+    state = connections[using].__dict__
+    before = state.get(OBSERVED)
+    seen: list[Run] = []
+    state[OBSERVED] = seen
+    try:
+        yield seen
+    finally:
+        state.pop(OBSERVED)
+        if before is not None:
+            state[OBSERVED] = before
 
 
 def drop_before(using: str) -> None:
@@ -105,15 +145,14 @@ def execute(
     finally:
         state[STATE] = before
     run = Run(compiler)
-    state[STATE] = run
+    if OBSERVED in state:
+        state[OBSERVED].append(run)
     try:
-        with uncached():
+        with uncached(), run.on_connection():
             result = django(*args, **kwargs)
     except BaseException:
         run.end(failed=True)
         raise
-    finally:
-        state[STATE] = before
     if hasattr(result, "__next__") and is_read_on(run.using, run.shipments):
         return _until_read(run, result)
     run.end(failed=False)

@@ -50,6 +50,9 @@ class Shipment:
         self.made = self.began = False
         #: What comes inside the statement: a common table expression and its parameters.
         self.inside: tuple[str, list[Any]] | None = None
+        #: Why it is brought, and how many seconds that took.
+        self.reason = ""
+        self.seconds: float | None = None
 
     def query(self) -> Any:
         """Return the query that reads the rows at home, its columns in their order."""

@@ -6,6 +6,8 @@ come, never which.
 
 from __future__ import annotations
 
+import json
+import math
 import time
 from typing import Any
 
@@ -26,6 +28,24 @@ def rows(model: Any, using: str) -> int | None:
     estimate = _ask(table, using)
     _known[using, table] = (time.monotonic(), estimate)
     return estimate
+
+
+def estimate(sql: str, params: Any, using: str) -> int | None:
+    """Return about how many rows a statement gives, as the server plans it."""
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", params)
+            (told,) = cursor.fetchone()
+            return int(
+                (json.loads(told) if isinstance(told, str) else told)[0]["Plan"]["Plan Rows"]
+            )
+        if connection.vendor == "mysql":
+            cursor.execute(f"EXPLAIN {sql}", params)
+            names = [column[0] for column in cursor.description]
+            counts = [dict(zip(names, row, strict=True)).get("rows") for row in cursor.fetchall()]
+            return math.prod(int(count) for count in counts if count) if any(counts) else 0
+    return None
 
 
 def forget(**kwargs: Any) -> None:

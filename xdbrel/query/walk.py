@@ -84,7 +84,9 @@ def _walk(planner: Any, outside: list[Any]) -> list[Any] | None:
                 kept.setdefault(row[0], row)
         if len(kept) >= need or len(rows) < size:
             for _, block, _ in tests:
-                planner.run.note(block, "probe", f"{len(kept)} of {walked} rows of its order do")
+                planner.run.note(
+                    block, "probe", f"rows of the query's own order until {len(kept)} do", walked
+                )
             return list(kept.values())
         if walked >= PATIENCE and need * walked > LONGEST * len(kept):
             return None
@@ -129,7 +131,7 @@ def top(planner: Any) -> bool:
     found = _keys_in_order(planner, block, outside, list(_order(planner, terms, block)))
     if found is None:
         return False
-    planner.run.note(block, "top", f"{len(found)} keys of its order fill the page")
+    planner.run.note(block, "top", "keys of its order until they fill the page", len(found))
     planner.query.where = WhereNode([planner.query.where, keysets.key_in(outside, found)])
     block.conditions.append(keysets.key_in(block.key[1], found))
     return True
