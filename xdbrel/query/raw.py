@@ -19,6 +19,9 @@ from django.db.models.sql import RawQuery
 from xdbrel.conf import settings
 from xdbrel.query import places
 
+#: What PostgreSQL and MariaDB answer; the last one where other tables may not even be seen.
+_NO_SUCH_TABLE = frozenset({"42P01", 1146, 1142})
+
 _django_execute_query = RawQuery._execute_query  # type: ignore[attr-defined]
 
 
@@ -37,9 +40,12 @@ def _execute_query(self: Any) -> None:
     except (OperationalError, ProgrammingError) as error:
         if not settings.SPANNING_QUERIES or not places.several():
             raise
+        if not _misses_table(error):
+            raise
         named = elsewhere(self.sql, self.using)
-        # Other mistakes in such a statement are the database's to explain.
-        if not any(_mentions(str(error), model._meta.db_table) for model in named):
+        # PostgreSQL quotes the statement in the lines that follow.
+        said, *_ = str(error).splitlines()
+        if not any(_mentions(said, model._meta.db_table) for model in named):
             raise
         raise NotSupportedError(_message(self.using, named)) from error
 
@@ -57,6 +63,12 @@ def elsewhere(sql: str, using: str) -> dict[type[models.Model], str]:
         if home is not None:
             found[model] = home
     return found
+
+
+def _misses_table(error: Exception) -> bool:
+    """Tell other mistakes in a statement, which are the database's to explain."""
+    code = getattr(error.__cause__, "sqlstate", None) or error.args[0]
+    return code in _NO_SUCH_TABLE or "no such table" in str(error)
 
 
 def _mentions(text: str, table: str) -> bool:
