@@ -1,0 +1,1 @@
+"""The data of workload C: users in one database, their posts in another, both in a third."""
