@@ -21,6 +21,7 @@ from xdbrel.query import arrays, values
 
 #: Rows in one INSERT, where there is no faster way.
 CHUNK = 500
+SQLITE_CHUNK = 5_000
 #: Fewer rows than this need neither an index nor statistics.
 SMALL = 200
 #: Up to as many rows come as arrays, where the database takes them.
@@ -161,7 +162,9 @@ class Shipment:
             if connection.vendor == "postgresql" and hasattr(cursor.cursor, "copy"):
                 self._copy(connection, cursor, names, rows)
             elif connection.vendor == "sqlite":
-                cursor.executemany(insert + row_of, map(tuple, rows))
+                # Django's cursor keeps all that it is given until the end.
+                while chunk := list(itertools.islice(rows, SQLITE_CHUNK)):
+                    cursor.executemany(insert + row_of, chunk)
             else:
                 while chunk := list(itertools.islice(rows, CHUNK)):
                     cursor.execute(

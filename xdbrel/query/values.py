@@ -14,6 +14,7 @@ import datetime
 import decimal
 import json
 import math
+import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -45,6 +46,7 @@ _LARGEST = 2**63 - 1
 #: Of a decimal number: what SQLite keeps of its digits, what MariaDB has at most.
 _SQLITE_DIGITS = 15
 _MYSQL_DIGITS, _MYSQL_PLACES = 65, 30
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 def plain(field: Any) -> Any:
@@ -98,6 +100,8 @@ def column_type(field: Any, connection: Any, home: Any, *, key: bool = False) ->
             kind = "bigint unsigned"
     elif internal == "DecimalField":
         kind = _decimal_type(field, connection)
+    elif internal == "DurationField" and not connection.features.has_native_duration_field:
+        kind = "bigint"
     else:
         kind = field.cast_db_type(connection)
     if kind is None:
@@ -228,6 +232,8 @@ def adapter(field: Any, home: Any, connection: Any) -> Convert | None:
         # Where there is no such type it is a number of microseconds, which only the field
         # itself makes into something else.
         return _interval if features.has_native_duration_field else _microseconds
+    if internal == "JSONField":
+        return _as_django_writes if home.vendor == "postgresql" != vendor else None
     if internal == "UUIDField":
         if features.has_native_uuid_field:
             return None if vendor == "postgresql" else str
@@ -237,6 +243,13 @@ def adapter(field: Any, home: Any, connection: Any) -> Convert | None:
     if internal == "BooleanField":
         return bool
     return None
+
+
+def _as_django_writes(value: Any) -> Any:
+    # Where JSON is text it compares as such, and Django writes it in ASCII.
+    if isinstance(value, str) and not value.isascii():
+        return _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], value)
+    return value
 
 
 def _name(field: Any) -> str:

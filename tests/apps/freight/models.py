@@ -70,8 +70,9 @@ class Load(models.Model):
     heat = CelsiusField(null=True)
     words = WordsField(null=True)
     sealed = SealedField(null=True)
+    half = models.IntegerField(null=True)
     double = models.GeneratedField(
-        expression=F("big") + F("big"), output_field=models.BigIntegerField(), db_persist=True
+        expression=F("half") + F("half"), output_field=models.BigIntegerField(), db_persist=True
     )
 
     class Meta:
