@@ -17,7 +17,7 @@ from django.db.models.sql import compiler as django_compilers
 
 from xdbrel import compat
 from xdbrel.conf import settings
-from xdbrel.query import blocks, places, references
+from xdbrel.query import blocks, places, raw, references
 from xdbrel.query import run as runs
 from xdbrel.query.planner import plan
 from xdbrel.query.shipment import QueryShipment
@@ -68,6 +68,8 @@ class SpanningCompiler:
         run = self.connection.__dict__.get(runs.STATE)
         if run is None or not settings.SPANNING_QUERIES:
             return super().get_from_clause()  # type: ignore[misc]
+        if self.query.extra_tables:
+            self._refuse_extra_tables()
         if not run.active:
             if blocks.find(self):
                 raise runs.Spans
@@ -89,11 +91,22 @@ class SpanningCompiler:
             result.append(sql)
             params.extend(its)
         for table in self.query.extra_tables:
-            raise NotSupportedError(
-                f"extra(tables=[{table!r}]) cannot be joined with tables of another database. "
-                f"Name the relation in filter() or annotate() instead."
-            )
+            # As Django does: only what is not in the FROM already.
+            alias, _ = self.query.table_alias(table)
+            if alias not in self.query.alias_map or self.query.alias_refcount[alias] == 1:
+                result.append(f", {self._quoted(alias)}")
         return result, params
+
+    def _refuse_extra_tables(self) -> None:
+        here = self.connection.alias
+        named = raw.elsewhere(" ".join(self.query.extra_tables), here)
+        for model, home in named.items():
+            raise NotSupportedError(
+                f"extra(tables=[{model._meta.db_table!r}]) names the table of "
+                f"{model._meta.label}, which lives in database {home!r}, in a query on database "
+                f"{here!r}; what is written by hand is not brought here. Follow a relation to {model._meta.label} in filter() or "
+                f"annotate() instead, or ask Subquery() or Exists() for it."
+            )
 
     def collapse_group_by(self, expressions: Any, having: Any) -> Any:
         run = self.connection.__dict__.get(runs.STATE)
@@ -193,10 +206,9 @@ class SpanningCompiler:
         if query.combinator or not isinstance(self, django_compilers.SQLCompiler):
             return None
         here = self.connection.alias
-        if query.base_table is None:
-            model = query.model
-        else:
-            model = places.model_of(query, query.alias_map[query.base_table])
+        # Not query.base_table: it keeps what it says, even of a query that has no table yet.
+        base = next(iter(query.alias_map.values()), None)
+        model = query.model if base is None else places.model_of(query, base)
         home = places.elsewhere(model, here) if model is not None else None
         if home is None or references.aliases(query) - {references.ANYTHING}:
             return None

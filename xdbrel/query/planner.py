@@ -44,8 +44,7 @@ def plan(compiler: Any, run: Any, found: list[Block]) -> None:
         return
     planner.push()
     planner.filter()
-    planner.small()
-    walked = planner.is_root and (walk.page(planner) or walk.top(planner))
+    walked = planner.is_root and walk.narrow(planner)
     if not walked:
         planner.membership()
     planner.bring(reduce=not walked)
@@ -53,6 +52,8 @@ def plan(compiler: Any, run: Any, found: list[Block]) -> None:
 
 class Planner:
     """The plan of one SELECT while it is made."""
+
+    FEW = FEW
 
     def __init__(self, compiler: Any, run: Any, found: list[Block]) -> None:
         self.compiler = compiler
@@ -176,11 +177,11 @@ class Planner:
             return LISTED
         return int(self.run.budget)
 
-    def small(self) -> None:
+    def few(self, limit: int) -> None:
         """Let a block that has few keys filter by them, whatever else is needed of it."""
         for block in list(self.untested):
             if block.conditions or self.is_small(block):
-                found = keysets.of_block(block, FEW)
+                found = keysets.of_block(block, limit)
                 if found is not None:
                     self._take(block, found)
 
@@ -190,7 +191,7 @@ class Planner:
             if block.key is None or self.uses(block):
                 continue
             if block in self.untested:
-                asked = keysets.outside(self.query, block, self.blocks, self.using, FEW)
+                asked = self._asked_by_few(block)
                 if asked is None:
                     found = keysets.of_block(block, self.limit)
                 else:
@@ -199,6 +200,15 @@ class Planner:
                     continue
                 self._take(block, found)
             self.leave_out(block)
+
+    def _asked_by_few(self, block: Block) -> list[Any] | None:
+        """Return the keys that the rest of the query asks for, if it says which, and few."""
+        if self.query.where or not block.conditions:
+            found: list[Any] | None = keysets.outside(
+                self.query, block, self.blocks, self.using, FEW
+            )
+            return found
+        return None
 
     def _take(self, block: Block, found: list[Any]) -> None:
         assert block.key is not None
@@ -221,7 +231,7 @@ class Planner:
     def bring(self, *, reduce: bool) -> None:
         """Ship what is still needed."""
         for block in self.blocks:
-            if reduce and block.key is not None and not self.is_small(block):
+            if reduce and block.key is not None:
                 self._reduce(block)
             if self._is_exists() and block.entry.parent_alias is None:
                 block.distinct = True
@@ -229,7 +239,10 @@ class Planner:
 
     def _reduce(self, block: Block) -> None:
         """Bring only the rows that the rest of the query asks for, where these are few."""
-        if block.conditions and keysets.of_block(block, FEW) is not None:
+        if self.is_small(block) or (block.conditions and keysets.of_block(block, FEW) is not None):
+            return
+        if not self.query.where and keysets.local_entries(self.query, self.blocks):
+            # All rows of this side: most of the other's are asked for.
             return
         asked = keysets.outside(self.query, block, self.blocks, self.using, REDUCED)
         if asked is not None:

@@ -24,6 +24,10 @@ from xdbrel import keys
 from xdbrel.query import conditions, keysets
 from xdbrel.query.blocks import Block
 
+#: So few keys are better than any walk.
+FEW = 100
+#: So many rows are walked before more keys are asked for.
+FIRST = 500
 #: So many rows are walked whatever comes of it.
 PATIENCE = 4_000
 #: A walk that seems to become longer is given up.
@@ -34,10 +38,20 @@ STEP = 10_000
 LONGEST_TOP = 20_000
 
 
-def page(planner: Any) -> bool:
-    """Narrow the planner's query to the rows of its page; tell whether that was possible."""
-    if not _is_page(planner) or conditions.mentions_any(planner.compiler.order_by, planner.blocks):
+def narrow(planner: Any) -> bool:
+    """Narrow the planner's query to its page; tell whether that was possible."""
+    if not _is_page(planner):
         return False
+    need = planner.query.high_mark
+    planner.few(max(FEW, 2 * need))
+    if planner.query.group_by is not None:
+        return _groups(planner)
+    if conditions.mentions_any(planner.compiler.order_by, planner.blocks):
+        return _top(planner)
+    return _page(planner)
+
+
+def _page(planner: Any) -> bool:
     if not any(block in planner.untested or planner.uses(block) for block in planner.blocks):
         return False
     outside = [block.key[0] for block in planner.blocks]
@@ -63,6 +77,41 @@ def page(planner: Any) -> bool:
     return True
 
 
+def _groups(planner: Any) -> bool:
+    """Narrow a query whose rows are groups, one for each of a block's keys."""
+    grouping = [block for block in planner.blocks if _groups_by_key(planner, block)]
+    if len(grouping) != 1 or len(planner.blocks) != 1:
+        return False
+    (block,) = grouping
+    outside = block.key[0]
+    if conditions.mentions_any([*planner.compiler.order_by, planner.query.where], [block]):
+        return False
+    kept = _walk(planner, [outside])
+    if kept is None:
+        return False
+    keys_ = [row[0] for row in kept]
+    if not keys_:
+        raise EmptyResultSet
+    planner.query.where = WhereNode([planner.query.where, keysets.key_in(outside, keys_)])
+    block.conditions.append(keysets.key_in(block.key[1], keys_))
+    return True
+
+
+def _groups_by_key(planner: Any, block: Block) -> bool:
+    """Tell whether each group has one of the block's keys, and each key one group."""
+    grouped = planner.query.group_by
+    if block.optional or not isinstance(grouped, tuple) or planner.joins(block):
+        return False
+    of_block = [one for one in grouped if conditions.belongs(one, block)]
+    return len(of_block) == len(grouped) and any(
+        isinstance(one, Col)
+        and one.alias == block.root
+        and one.target.unique
+        and not one.target.null
+        for one in of_block
+    )
+
+
 def _walk(planner: Any, outside: list[Any]) -> list[Any] | None:
     """Return the rows, as key and keys of the blocks, from the first to the last of the page."""
     need = planner.query.high_mark
@@ -73,7 +122,7 @@ def _walk(planner: Any, outside: list[Any]) -> list[Any] | None:
     ]
     size = min(STEP, max(2 * need, 100)) if tests else need
     kept: dict[Any, Any] = {}
-    walked = 0
+    walked, asked = 0, False
     while True:
         rows = _rows(planner, outside, walked, size)
         walked += len(rows)
@@ -88,16 +137,26 @@ def _walk(planner: Any, outside: list[Any]) -> list[Any] | None:
                     block, "probe", f"rows of the query's own order until {len(kept)} do", walked
                 )
             return list(kept.values())
+        if not asked and walked >= FIRST:
+            # Further on, it is worth to know whether the keys are few.
+            asked = True
+            planner.few(planner.FEW)
+            if len(planner.untested) < len(tests):
+                return None
         if walked >= PATIENCE and need * walked > LONGEST * len(kept):
             return None
         size = min(4 * size, STEP)
 
 
 def _rows(planner: Any, outside: list[Any], start: int, size: int) -> list[Any]:
-    """Return the next rows of the query's own order: primary key and keys."""
+    """Return the next rows of the query's own order: what they are known by, and their keys."""
     query = _alone(planner)
-    pk = query.model._meta.pk.get_col(query.get_initial_alias())
-    query.select = (pk, *outside)
+    if query.group_by is None:
+        query.select = (query.model._meta.pk.get_col(query.get_initial_alias()), *outside)
+    else:
+        (key,) = outside
+        query.select = (key, key)
+        query.group_by = (key,)
     query.clear_limits()
     query.set_limits(start, start + size)
     return list(query.get_compiler(using=planner.using).results_iter())
@@ -110,10 +169,8 @@ def _test(found: set[Any], block: Block, known: dict[Any, bool]) -> None:
         known.update(dict.fromkeys(keysets.of_block(block, len(asked), among=asked) or (), True))
 
 
-def top(planner: Any) -> bool:
-    """Narrow a query that is ordered by a block to the keys of its page; tell if it was."""
-    if not _is_page(planner) or not planner.compiler.order_by:
-        return False
+def _top(planner: Any) -> bool:
+    """Narrow a query that is ordered by a block to the keys of its page."""
     terms = planner.compiler.order_by
     leading = [
         block
@@ -217,13 +274,12 @@ def _is_page(planner: Any) -> bool:
         and query.high_mark is not None
         and not query.distinct
         and not query.distinct_fields
-        and query.group_by is None
         and not query.select_for_update
         and not query.explain_info
         and len(query.model._meta.pk_fields) == 1
         and all(block.key is not None for block in planner.blocks)
         and not conditions.mentions_any([query.where], planner.blocks)
-        and not any(_counts_rows(one) for one in planner.compiler.used if one is not None)
+        and not any(_counts_rows(one, query) for one in planner.compiler.used)
         # No table lies beyond a block, and none makes two rows of one.
         and all(
             alias in entries or alias in blocks
@@ -234,10 +290,11 @@ def _is_page(planner: Any) -> bool:
     )
 
 
-def _counts_rows(expression: Any) -> bool:
+def _counts_rows(expression: Any, query: Any) -> bool:
+    """Tell whether an expression's value depends on more than its row, or group."""
     return bool(
         getattr(expression, "contains_over_clause", False)
-        or getattr(expression, "contains_aggregate", False)
+        or (query.group_by is None and getattr(expression, "contains_aggregate", False))
         or any(isinstance(part, Random) for part in _flat(expression))
     )
 
