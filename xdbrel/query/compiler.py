@@ -42,6 +42,9 @@ class SpanningCompiler:
     select: Any
     klass_info: Any
 
+    #: A compiler is the state of its connection (``run.STATE``) while its query is watched.
+    active = False
+
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         return runs.execute(self, super().execute_sql, args, kwargs)  # type: ignore[misc]
 
@@ -66,12 +69,14 @@ class SpanningCompiler:
 
     def get_from_clause(self) -> Any:
         run = self.connection.__dict__.get(runs.STATE)
-        if run is None or not settings.SPANNING_QUERIES:
+        if run is None:
             return super().get_from_clause()  # type: ignore[misc]
-        if self.query.extra_tables:
+        if self.query.extra_tables and settings.SPANNING_QUERIES:
             self._refuse_extra_tables()
         if not run.active:
-            if blocks.find(self):
+            # The one table of the query itself is here.
+            alone = run is self and len(self.query.alias_map) == 1
+            if not alone and settings.SPANNING_QUERIES and blocks.find(self):
                 raise runs.Spans
             return super().get_from_clause()  # type: ignore[misc]
         result: list[str] = []
@@ -104,8 +109,9 @@ class SpanningCompiler:
             raise NotSupportedError(
                 f"extra(tables=[{model._meta.db_table!r}]) names the table of "
                 f"{model._meta.label}, which lives in database {home!r}, in a query on database "
-                f"{here!r}; what is written by hand is not brought here. Follow a relation to {model._meta.label} in filter() or "
-                f"annotate() instead, or ask Subquery() or Exists() for it."
+                f"{here!r}; what is written by hand is not brought here. Follow a relation to "
+                f"{model._meta.label} in filter() or annotate() instead, or ask Subquery() or "
+                f"Exists() for it."
             )
 
     def collapse_group_by(self, expressions: Any, having: Any) -> Any:
@@ -129,6 +135,9 @@ class SpanningCompiler:
                 self.query = original.clone()
                 plan(self, run, found)
             original.reset_refcounts(before)
+            if isinstance(self, django_compilers.SQLDeleteCompiler):
+                # The general way, by a subquery: MySQL's joins what is not there.
+                return django_compilers.SQLDeleteCompiler.as_sql(self)
             return super().as_sql(*args, **kwargs)  # type: ignore[misc]
         finally:
             self.query = original
@@ -140,25 +149,25 @@ class SpanningCompiler:
         if isinstance(
             self,
             django_compilers.SQLUpdateCompiler
+            | django_compilers.SQLDeleteCompiler
             | django_compilers.SQLInsertCompiler
             | django_compilers.SQLAggregateCompiler,
         ):
             # What they select from is compiled by compilers of its own.
             return []
-        if not isinstance(self, django_compilers.SQLDeleteCompiler):
-            if self.query.combinator:
-                return []
-            extra_select, order_by, _ = self.pre_sql_setup()  # type: ignore[attr-defined]
-            if self.qualify:  # type: ignore[attr-defined]
-                # The SELECT inside is compiled by a compiler of its own.
-                return []
-            self.order_by = [ordering[0] for ordering in order_by]
-            self.used = [
-                *(column[0] for column in (*self.select, *extra_select)),
-                *self.order_by,
-                self.having,  # type: ignore[attr-defined]
-                *self._distinct(),
-            ]
+        if self.query.combinator:
+            return []
+        extra_select, order_by, _ = self.pre_sql_setup()  # type: ignore[attr-defined]
+        if self.qualify:  # type: ignore[attr-defined]
+            # The SELECT inside is compiled by a compiler of its own.
+            return []
+        self.order_by = [ordering[0] for ordering in order_by]
+        self.used = [
+            *(column[0] for column in (*self.select, *extra_select)),
+            *self.order_by,
+            self.having,  # type: ignore[attr-defined]
+            *self._distinct(),
+        ]
         return blocks.find(self)
 
     def _let_related_know_their_home(self) -> None:

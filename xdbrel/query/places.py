@@ -16,8 +16,13 @@ from django.db import router as django_router
 from xdbrel import placement
 from xdbrel.exceptions import HomeError
 
-#: Where nothing spans: fewer databases than two.
+#: Whether there is more than one database.
 _several: bool | None = None
+#: What the routers said of a model at an alias. They are asked once: what may be migrated
+#: where does not change while a project runs. Where they name homes alone, they are asked
+#: each time, since a home may depend on the request.
+_allowed: dict[tuple[type[models.Model], str], bool | None] = {}
+_asked: Any = None
 
 
 def several() -> bool:
@@ -32,6 +37,7 @@ def forget(**kwargs: Any) -> None:
     """Forget what was found out: the settings changed."""
     global _several
     _several = None
+    _allowed.clear()
 
 
 def elsewhere(model: type[models.Model] | None, alias: str) -> str | None:
@@ -59,6 +65,18 @@ def elsewhere(model: type[models.Model] | None, alias: str) -> str | None:
 
 def _said(model: type[models.Model], alias: str) -> bool | None:
     """Return what the routers say of ``model`` at ``alias``; ``None`` where all are silent."""
+    global _asked
+    if _asked is not django_router.routers:
+        _allowed.clear()
+        _asked = django_router.routers
+    try:
+        return _allowed[model, alias]
+    except KeyError:
+        said = _allowed[model, alias] = _ask(model, alias)
+        return said
+
+
+def _ask(model: type[models.Model], alias: str) -> bool | None:
     opts: Any = model._meta
     for router in django_router.routers:
         method = getattr(router, "allow_migrate", None)

@@ -18,7 +18,6 @@ from functools import partial
 from typing import Any
 
 from django.db import NotSupportedError, connections
-from django.db.models.sql.compiler import SQLDeleteCompiler
 from django.db.models.sql.where import AND, WhereNode
 
 from xdbrel.query import blocks, conditions, keysets, references, statistics, walk
@@ -62,7 +61,6 @@ class Planner:
         self.blocks = found
         self.using: str = compiler.connection.alias
         self.is_root = run.root is compiler
-        self.deletes = isinstance(compiler, SQLDeleteCompiler)
         #: Blocks whose rows have to exist, and of which nothing in WHERE says so yet.
         self.untested = [block for block in found if not block.optional and block.key]
         self.raw = bool(self.query.extra) or any(
@@ -73,7 +71,7 @@ class Planner:
 
     def expressions(self) -> list[Any]:
         """Return what the query uses beside its WHERE and its joins."""
-        found: list[Any] = [] if self.deletes else list(self.compiler.used)
+        found: list[Any] = list(self.compiler.used)
         if isinstance(self.query.group_by, tuple):
             found += [one for one in self.query.group_by if not isinstance(one, str)]
         return found

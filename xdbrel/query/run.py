@@ -31,12 +31,6 @@ class Spans(Exception):
     """Raised while a query is compiled that turns out to span databases."""
 
 
-class Watch:
-    """The state of a connection on which a query is run as it is."""
-
-    active = False
-
-
 class Run:
     """One execution of one query that spans."""
 
@@ -106,9 +100,6 @@ class Run:
             connections[self.using].__dict__.setdefault(LEFTOVERS, []).extend(left)
 
 
-WATCH = Watch()
-
-
 @contextmanager
 def observed(using: str) -> Iterator[list[Run]]:
     """Yield a list that takes the runs of the block's queries on ``using``."""
@@ -137,7 +128,8 @@ def execute(
     """Run ``django``, the compiler's own way to execute, wherever its tables live."""
     state = compiler.connection.__dict__
     before = state.get(STATE)
-    state[STATE] = WATCH
+    # A compiler as the state says that its query is run as it is, and watched.
+    state[STATE] = compiler
     try:
         return django(*args, **kwargs)
     except Spans:

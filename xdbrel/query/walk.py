@@ -270,8 +270,7 @@ def _is_page(planner: Any) -> bool:
     blocks = {alias for block in planner.blocks for alias in block.aliases}
     entries = keysets.local_entries(query, planner.blocks)
     return bool(
-        not planner.deletes
-        and query.high_mark is not None
+        query.high_mark is not None
         and not query.distinct
         and not query.distinct_fields
         and not query.select_for_update
