@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models.expressions import Col
 from django.db.models.sql import Query
 from django.db.models.sql.constants import INNER, LOUTER
 from django.db.models.sql.datastructures import BaseTable
@@ -56,20 +55,22 @@ class Block:
         return bool(self.entry.join_type == LOUTER)
 
     @property
-    def key(self) -> tuple[Any, Any] | None:
-        """The column outside and the unique one inside by which each row finds its one row.
-
-        ``None`` where the join is of another kind, or may find several rows.
-        """
+    def join(self) -> tuple[Any, Any] | None:
+        """The column outside and the one inside that have to be equal; ``None`` if it is more."""
         if self.entry.parent_alias is None or not _is_plain(self.entry):
             return None
-        if not all(_finds_one(entry) for entry in self.entries):
-            return None
         ((outside, inside),) = self.entry.join_fields
-        return Col(self.entry.parent_alias, outside), Col(self.root, inside)
+        return outside.get_col(self.entry.parent_alias), inside.get_col(self.root)
 
-    def column(self, alias: str, target: Any) -> Col:
-        return Col(alias, target)
+    @property
+    def key(self) -> tuple[Any, Any] | None:
+        """The ``join``, if each row of the query finds one row at most; ``None`` otherwise."""
+        join = self.join
+        return join if join and all(_finds_one(entry) for entry in self.entries) else None
+
+    def column(self, alias: str, target: Any) -> Any:
+        """Return a column of one of the tables, as the block's own database reads it."""
+        return target.get_col(alias)
 
     def query(self, select: Sequence[Any], conditions: Sequence[Any] = ()) -> Any:
         """Return the query, for the block's home, of these columns of its rows.

@@ -32,8 +32,8 @@ def of_block(
 
     ``among`` asks only for rows of these keys, ``condition`` for more than the block's own.
     """
-    assert block.key is not None
-    _, inside = block.key
+    assert block.join is not None
+    _, inside = block.join
     more = [] if condition is None else [condition]
     found: list[Any] = []
     size = limit + 1 if among is None else _chunk(block.home, inside)
@@ -51,8 +51,8 @@ def outside(query: Any, block: Block, found: Sequence[Block], using: str, limit:
     They are those of the rows that fulfil the conditions in which no block appears, at most
     ``limit``; where the key belongs to another block, those of that block's rows.
     """
-    assert block.key is not None
-    column, _ = block.key
+    assert block.join is not None
+    column, _ = block.join
     for other in found:
         if column.alias in other.aliases:
             asked = other.query([column])

@@ -229,9 +229,10 @@ class Planner:
     def bring(self, *, reduce: bool) -> None:
         """Ship what is still needed."""
         for block in self.blocks:
-            if reduce and block.key is not None:
+            if reduce and block.join is not None:
                 self._reduce(block)
-            if self._is_exists() and block.entry.parent_alias is None:
+            if self._is_exists() or (self.query.distinct and self.query.group_by is None):
+                # Rows that are equal in what is used of them add nothing.
                 block.distinct = True
             self.ship(block)
 
@@ -245,8 +246,8 @@ class Planner:
         asked = keysets.outside(self.query, block, self.blocks, self.using, REDUCED)
         if asked is not None:
             self.run.note(block, "reduce", "keys that the query asks for", len(asked))
-            assert block.key is not None
-            block.conditions.append(keysets.key_in(block.key[1], asked))
+            assert block.join is not None
+            block.conditions.append(keysets.key_in(block.join[1], asked))
 
     def ship(self, block: Block, *, whole: bool = False) -> None:
         """Let the block's rows stand in a table here."""

@@ -42,19 +42,33 @@ def narrow(planner: Any) -> bool:
     """Narrow the planner's query to its page; tell whether that was possible."""
     if not _is_page(planner):
         return False
-    need = planner.query.high_mark
-    planner.few(max(FEW, 2 * need))
-    if planner.query.group_by is not None:
-        return _groups(planner)
+    planner.few(max(FEW, 2 * planner.query.high_mark))
     if conditions.mentions_any(planner.compiler.order_by, planner.blocks):
-        return _top(planner)
-    return _page(planner)
+        return planner.query.group_by is None and _top(planner)
+    if _is_of_rows(planner):
+        return _page(planner)
+    return _groups(planner)
+
+
+def _is_of_rows(planner: Any) -> bool:
+    """Tell whether each row of the result is one row of the query's own model."""
+    query = planner.query
+    if query.group_by is None:
+        return all(block.key is not None for block in planner.blocks)
+    if not all(block.optional or block.key is not None for block in planner.blocks):
+        return False
+    if query.group_by is True:
+        return bool(query.default_cols)
+    pk, base = query.model._meta.pk, next(iter(query.alias_map))
+    return any(
+        isinstance(one, Col) and one.target is pk and one.alias == base for one in query.group_by
+    )
 
 
 def _page(planner: Any) -> bool:
     if not any(block in planner.untested or planner.uses(block) for block in planner.blocks):
         return False
-    outside = [block.key[0] for block in planner.blocks]
+    outside = [block.join[0] for block in planner.blocks]
     entries = keysets.local_entries(planner.query, planner.blocks)
     if not all(column.alias in entries for column in outside):
         return False
@@ -69,9 +83,9 @@ def _page(planner: Any) -> bool:
     query.where = WhereNode([keysets.key_in(pk, [row[0] for row in kept])])
     query.clear_limits()
     for index, block in reversed(list(enumerate(planner.blocks, start=1))):
-        if planner.uses(block):
+        if block.key is None or planner.uses(block):
             asked = dict.fromkeys(row[index] for row in kept if row[index] is not None)
-            block.conditions.append(keysets.key_in(block.key[1], list(asked)))
+            block.conditions.append(keysets.key_in(block.join[1], list(asked)))
         else:
             planner.leave_out(block)
     return True
@@ -151,7 +165,8 @@ def _walk(planner: Any, outside: list[Any]) -> list[Any] | None:
 def _rows(planner: Any, outside: list[Any], start: int, size: int) -> list[Any]:
     """Return the next rows of the query's own order: what they are known by, and their keys."""
     query = _alone(planner)
-    if query.group_by is None:
+    if _is_of_rows(planner):
+        query.group_by = None
         query.select = (query.model._meta.pk.get_col(query.get_initial_alias()), *outside)
     else:
         (key,) = outside
@@ -276,9 +291,14 @@ def _is_page(planner: Any) -> bool:
         and not query.select_for_update
         and not query.explain_info
         and len(query.model._meta.pk_fields) == 1
-        and all(block.key is not None for block in planner.blocks)
+        and all(block.join is not None for block in planner.blocks)
+        and planner.compiler.having is None
         and not conditions.mentions_any([query.where], planner.blocks)
         and not any(_counts_rows(one, query) for one in planner.compiler.used)
+        and not (
+            _is_of_rows(planner)
+            and any(getattr(one, "contains_aggregate", False) for one in planner.compiler.order_by)
+        )
         # No table lies beyond a block, and none makes two rows of one.
         and all(
             alias in entries or alias in blocks
