@@ -29,7 +29,7 @@ from typing import Any
 from benchmarks import measuring
 
 #: How many turns each way has; how many one has that takes longer than ``SLOW`` seconds.
-TURNS, SLOW_TURNS, SLOW = 5, 1, 5.0
+TURNS, SLOW_TURNS, SLOW = 5, 2, 2.0
 #: A turn goes on for so many seconds, but not for more than so many calls.
 TURN, MOST = 0.1, 50
 #: Seconds after which a way is given up.
@@ -182,6 +182,8 @@ class Way:
         ratio = None
         if self.seconds and other.seconds:
             ratio = round(self.median / other.median, 3)
+        elif other.failure and not self.failure:
+            goal = None
         return self.row(ratio=ratio, against=other.title, goal=goal)
 
     def end(self) -> None:
