@@ -11,6 +11,8 @@ nothing but the standard library. What the environments hold is for
   SQLite and on the layouts of two servers.
 * ``tests/faults`` breaks things on purpose: in part on layouts of two servers with the newest
   Django, on SQLite with the others; all of it on any layout that is asked for.
+* ``tests/oracle`` compares queries that span databases with those of one database: on SQLite
+  for each Django, on a layout of two servers with the newest, on any that is asked for.
 * ``tests/services`` runs once for each Django, on the richest of these layouts. The wheel
   and the demo, which bring environments and databases of their own, are tested once.
 
@@ -77,7 +79,8 @@ PARTS: dict[str, dict[str, list[str]]] = {
     "5.2": {},
     "6.1": {"postgres": ["tests/integration/integrity/test_planner.py"]},
 }
-SUITES = ("services", "faults", "product", "integration", "sample", "unit")
+ORACLES = {"5.2": ("sqlite",), "6.1": ("mixed", "sqlite")}
+SUITES = ("services", "faults", "product", "integration", "oracle", "sample", "unit")
 PRODUCT_TESTS = ("tests/services/test_wheel.py", "tests/services/test_demo.py")
 SAMPLE_TESTS = "tests/integration/recipe"
 WIDTH = 3
@@ -199,6 +202,10 @@ class Matrix:
                 ("services", richest),
                 ("faults", [layout for layout in usable if layout in faults]),
                 ("integration", [one for one in usable if one in layouts or one in parts]),
+                (
+                    "oracle",
+                    [one for one in usable if self.options.layout or one in ORACLES[django]],
+                ),
                 ("sample", [layout for layout in layouts if layout in SAMPLE_LAYOUTS]),
                 ("product", ["sqlite"] if environment is made[-1] else []),
                 ("unit", ["sqlite"]),

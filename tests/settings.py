@@ -62,12 +62,12 @@ XDBREL = {
         "knots.Concert": "blog",
         "knots.Player": "blog",
         "knots.Ticket": "shop",
-        "freight": "default",
-        "freight.Crate": "blog",
-        "freight.Dock": "blog",
         "library.Book": "blog",
         "library.Sale": "shop",
         "library.Shelfmark": "shop",
+        "freight": "default",
+        "freight.Crate": "blog",
+        "freight.Dock": "blog",
         "codes": "blog",
         "codes.Author": "default",
         "codes.Course": "default",
@@ -83,6 +83,11 @@ XDBREL = {
                 for model in ("Tag", "Petal", "Payment", "Rental", "Print", "Login", "Deed")
             ],
             "blog",
+        ),
+        "parted": "default",
+        **dict.fromkeys([f"parted.{model}" for model in ("Post", "Comment", "Club")], "blog"),
+        **dict.fromkeys(
+            [f"parted.{model}" for model in ("Order", "Profile", "Membership")], "shop"
         ),
     }
 }
@@ -101,8 +106,9 @@ INSTALLED_APPS = [
     "tests.apps.knots",
     "tests.apps.codes",
     "tests.apps.garden",
-    "tests.apps.library",
     "tests.apps.freight",
+    "tests.apps.library",
+    "tests.apps.parted",
 ]
 # Queries reach across these relations of the library; what the checks refuse is the rest.
 SILENCED_SYSTEM_CHECKS = ["xdbrel.E021", "xdbrel.E044"]

@@ -84,7 +84,7 @@ def test_layouts_are_those_of_the_settings():
     assert set(FAULTS["6.1"]) == {"sqlite", "mixed", "mixed_reverse"}
 
 
-@pytest.mark.parametrize("suite", ["unit", "integration", "services", "faults"])
+@pytest.mark.parametrize("suite", ["unit", "integration", "oracle", "services", "faults"])
 def test_suites_exist(suite):
     """Each suite has tests."""
     assert list((ROOT / "tests" / suite).rglob("test_*.py"))
@@ -95,4 +95,4 @@ def test_no_test_is_outside_the_suites():
     folders = {
         path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").rglob("test_*.py")
     }
-    assert folders <= {"unit", "integration", "services", "faults"}
+    assert folders <= {"unit", "integration", "oracle", "services", "faults"}
