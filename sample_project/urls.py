@@ -7,5 +7,6 @@ urlpatterns = [
     path("", views.index, name="index"),
     path("posts/", views.posts, name="posts"),
     path("flights/", views.flights, name="flights"),
+    path("search/", views.search, name="search"),
     path("admin/", admin.site.urls),
 ]

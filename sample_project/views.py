@@ -11,7 +11,8 @@ from django.shortcuts import render
 from sample_project.blog.models import Post
 from sample_project.counting import counted_queries
 from sample_project.flights.models import Flight
-from xdbrel import relations
+from sample_project.search import SearchForm
+from xdbrel import explain_cross_db, relations
 from xdbrel.prefetch import prefetch_cross_db
 
 PAGE = 50
@@ -51,3 +52,15 @@ def flights(request: HttpRequest) -> dict[str, Any]:
         list(shown.object_list), "carrier", "plane", "origin", "dest"
     )
     return {"page": shown}
+
+
+@page("sample_project/search.html")
+def search(request: HttpRequest) -> dict[str, Any]:
+    form = SearchForm(request.GET)
+    found = form.flights()
+    shown = Paginator(found, PAGE).get_page(request.GET.get("page"))
+    # What the paginator asks for; the relations of the rows are read afterwards.
+    plan = explain_cross_db(found[shown.start_index() - 1 if shown else 0 :][:PAGE])
+    query = request.GET.copy()
+    query.pop("page", None)
+    return {"form": form, "page": shown, "plan": plan, "query": query.urlencode()}

@@ -1,6 +1,10 @@
 """At home in ``reference_db``: what flights point at, under the keys the world gave it."""
 
 from django.db import models
+from django.db.models.functions import Lower
+
+# ``name__lower__contains``: a search that is the same whatever a database's collation.
+models.CharField.register_lookup(Lower)
 
 
 class Airline(models.Model):

@@ -81,6 +81,9 @@ def test_site(site):
     flights = get("/flights/?page=2")
     assert re.search(r'<span class="count">flights_db 2</span>', flights)
     assert "Page 2 of 6736" in flights
+    found = get("/search/?manufacturer=AIRBUS&airport=los+angeles&delay=60")
+    assert "232 flights, by airline." in found
+    assert "reference.Plane along flights.Flight.plane" in found
     (style,) = re.findall(r'<link rel="stylesheet" href="([^"]+)">', flights)
     assert "prefers-color-scheme: dark" in get(style)
     assert "Notes of radia" in get("/posts/")

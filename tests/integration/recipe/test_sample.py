@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import tarfile
 import zipfile
 
@@ -160,6 +161,86 @@ def test_flights_page(loaded, client):
     assert '<span class="orphan">N0PLANE</span>' in page
 
 
+def search(client, **asked):
+    """Return the numbers of the flights that the search page shows, and the page."""
+    page = client.get(reverse("search"), asked).content.decode()
+    return [int(number) for number in re.findall(r"<td>UA (\d+)</td>", page)], page
+
+
+def test_search_page(loaded, client):
+    """Without conditions it shows every flight, in its order, and how they were read."""
+    numbers, page = search(client)
+    assert numbers == [1545, 1546, 1547, 1548]
+    assert "4 flights, by airline." in page
+    assert '<option value="BOEING">BOEING</option>' in page
+    assert '<span class="orphan">SJU</span>' in page
+    assert "<strong>run</strong>" in page
+    assert "reference.Airline along flights.Flight.carrier" in page
+    link = f'<a href="{reverse("search")}">'
+    assert page.count(link) == 1
+    assert client.get(reverse("index")).content.decode().count(link) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"manufacturer": "BOEING"}, [1545]),
+        ({"airport": "bush INTER"}, [1545, 1546, 1548]),
+        # Whoever left from here is found, wherever to.
+        ({"airport": "Newark"}, [1545, 1546, 1547, 1548]),
+        ({"delay": "0"}, [1545, 1547]),
+        ({"delay": "-3"}, [1545, 1547, 1548]),
+        ({"airport": "bush", "delay": "2", "manufacturer": "BOEING"}, [1545]),
+        ({"airport": "nowhere"}, []),
+        ({"page": "7"}, [1545, 1546, 1547, 1548]),
+    ],
+    ids=str,
+)
+def test_searching(loaded, client, asked, found):
+    numbers, page = search(client, **asked)
+    assert numbers == found
+    assert ("No flight is like this." in page) == (not found)
+
+
+def test_search_that_is_not_understood(loaded, client):
+    """What is wrong is said, and the rest is searched for."""
+    numbers, page = search(client, manufacturer="NOBODY", delay="late", airport="bush")
+    assert numbers == [1545, 1546, 1548]
+    assert "Select a valid choice. NOBODY is not one of the available choices." in page
+    assert "Enter a whole number." in page
+
+
+def test_search_page_by_page(loaded, client):
+    """By airline, then by hour; what was asked for stays asked for."""
+    first = Flight.objects.get(number=1545)
+    Airline.objects.create(carrier="AA", name="American Airlines Inc.")
+    more = [
+        Flight(
+            number=number,
+            carrier_id="AA",
+            origin_id="EWR",
+            dest_id="IAH",
+            plane_id="N14228",
+            time_hour=first.time_hour,
+            distance=1,
+        )
+        for number in range(50)
+    ]
+    Flight.objects.bulk_create(more)
+    with counted_queries() as few:
+        numbers, page = search(client, manufacturer="BOEING")
+    assert numbers == []
+    assert page.count("<td>American Airlines Inc.</td>") == 50
+    assert '<a href="?manufacturer=BOEING&amp;page=2" rel="next">' in page
+    numbers, page = search(client, manufacturer="BOEING", page=2)
+    assert numbers == [1545]
+    assert '<a href="?manufacturer=BOEING&amp;page=1" rel="prev">' in page
+    Flight.objects.filter(carrier="AA", number__gt=5).delete()
+    with counted_queries() as fewer:
+        search(client, manufacturer="BOEING")
+    assert sum(few.values()) <= sum(fewer.values()) + 2
+
+
 def test_index_page(client):
     """The index lists every relation, without asking any database."""
     with counted_queries() as queries:
@@ -187,6 +268,24 @@ def test_admin_lists(admin, name):
         response = admin.get(url + query)
         assert response.status_code == 200
         assert response.context["cl"].result_count > 0
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("?plane__manufacturer=BOEING", [1545]),
+        ("?dest__timezone__isnull=True", [1545, 1546, 1548]),
+        ("?carrier__carrier__exact=UA", [1545, 1546, 1547, 1548]),
+        ("?q=737-824", [1545]),
+        ("?q=United", [1545, 1546, 1547, 1548]),
+        ("?q=1547", [1547]),
+        ("?q=United&plane__manufacturer=BOEING", [1545]),
+    ],
+)
+def test_admin_of_flights(admin, query, found):
+    """Search, filters and order of columns that the flights' database does not have."""
+    response = admin.get(reverse("admin:flights_flight_changelist") + query)
+    assert [flight.number for flight in response.context["cl"].result_list] == found
 
 
 def test_admin_delete_page(admin):
