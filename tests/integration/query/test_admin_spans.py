@@ -29,6 +29,8 @@ class AuthorAdmin(admin.ModelAdmin):
 @admin.register(Book, site=site)
 class BookAdmin(admin.ModelAdmin):
     list_display = ("title", "author__name", "author")
+    # Django 5.2 follows no relation that may be null by itself.
+    list_select_related = ("author",)
     list_filter = ("author__name", "author__mentor", ("author__born", admin.DateFieldListFilter))
     search_fields = ("title", "author__name")
     ordering = ("-author__name", "title")
