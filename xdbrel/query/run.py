@@ -97,7 +97,8 @@ class Run:
         """Drop what was brought."""
         left = finish(self.using, self.shipments, failed)
         if left:
-            connections[self.using].__dict__.setdefault(LEFTOVERS, []).extend(left)
+            # Not connections[using]: the one who throws a result away may be another thread.
+            self.root.connection.__dict__.setdefault(LEFTOVERS, []).extend(left)
 
 
 @contextmanager

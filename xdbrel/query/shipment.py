@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import Any
 
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import DatabaseError, Error, connections
 
 from xdbrel.exceptions import QueryTooLarge
@@ -49,6 +50,9 @@ class Shipment:
         self.rows = 0
         #: Whether a table was made, and whether a transaction was opened for it.
         self.made = self.began = False
+        #: The connection that has the table. Who throws a half-read result away may be
+        #: another thread, with connections of its own.
+        self.at: Any = None
         #: What comes inside the statement: a common table expression and its parameters.
         self.inside: tuple[str, list[Any]] | None = None
         #: Why it is brought, and how many seconds that took.
@@ -66,6 +70,7 @@ class Shipment:
         ``DataError`` where a value has no equal there.
         """
         connection, home = connections[using], connections[self.home]
+        self.at = connection
         query = self.query()
         fields = [field for _, field in self.columns.values()]
         types = [
@@ -96,9 +101,10 @@ class Shipment:
 
     def drop(self, using: str) -> None:
         """Drop the table at ``using``."""
-        connection = connections[using]
-        if _has_failed(connection):
-            # The transaction takes it along when it is rolled back, which is all it can do.
+        connection = self.at or connections[using]
+        if connection.connection is None or _has_failed(connection):
+            # With the connection it is gone already; with the transaction it goes when that
+            # is rolled back, which is all that can be done with it.
             return
         with connection.cursor() as cursor:
             temporary = "TEMPORARY " if connection.vendor == "mysql" else ""
@@ -272,7 +278,7 @@ def finish(using: str, shipments: list[Shipment], failed: bool) -> list[Shipment
         return drop_leftovers(using, tables)
     for shipment in tables:
         shipment.began = False
-    connection = connections[using]
+    connection = tables[0].at
     if connection.connection is None:
         return []
     try:
@@ -288,15 +294,14 @@ def finish(using: str, shipments: list[Shipment], failed: bool) -> list[Shipment
 def drop_leftovers(using: str, tables: list[Shipment]) -> list[Shipment]:
     """Drop tables at ``using``; return those that cannot go yet.
 
-    SQLite drops no table while another statement of the connection is being read.
+    SQLite drops no table while another statement of the connection is being read, and nothing
+    can be done where an event loop throws away a result that was not read to its end.
     """
-    if connections[using].connection is None:
-        return []
     left = []
     for shipment in tables:
         try:
             shipment.drop(using)
-        except Error:
+        except (Error, SynchronousOnlyOperation):
             left.append(shipment)
     return left
 

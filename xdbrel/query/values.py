@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db import DataError, NotSupportedError, models
+from django.db.models.expressions import Col
 from django.db.models.fields.json import KeyTransform
 from django.utils.duration import duration_microseconds
 
@@ -143,6 +144,9 @@ def rows_of(compiler: Any, rows: Iterable[Any]) -> Iterator[Sequence[Any]]:
     connection = compiler.connection
     converters: list[tuple[int, Any, list[Any]]] = []
     for index, (expression, *_) in enumerate(compiler.select[: compiler.col_count]):
+        if isinstance(expression, Col):
+            # A foreign key's column is converted as what it points at.
+            expression = Col(expression.alias, expression.target, plain(expression.output_field))
         found = list(connection.ops.get_db_converters(expression))
         if getattr(expression, "convert_value", None) is not getattr(
             expression, "_convert_value_noop", None
