@@ -57,8 +57,10 @@ class SpanningCompiler:
             return super().as_sql(*args, **kwargs)  # type: ignore[misc]
         if run.root is self:
             run.begin()
-            compiled = self._in_parts(run, *args, **kwargs)
-            self._let_related_know_their_home()
+            try:
+                compiled = self._in_parts(run, *args, **kwargs)
+            finally:
+                self._let_related_know_their_home()
             compiled = run.load(compiled)
             run.sql = compiled[0]
             return compiled

@@ -132,7 +132,8 @@ def _planned(queryset: models.QuerySet[Any], plan: QueryPlan) -> Any:
             step.estimated = statistics.estimate(step.sql, params, shipment.home)
         plan.steps.append(step)
     label = queryset.model._meta.label
-    plan.steps.append(Step(plan.using, "run", label, "what is left of the query", sql))
+    if sql:
+        plan.steps.append(Step(plan.using, "run", label, "what is left of the query", sql))
     return run
 
 

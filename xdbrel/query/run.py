@@ -15,10 +15,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import connections
+from django.db.models.sql.constants import MULTI, SINGLE
 
 from xdbrel.caching import uncached
 from xdbrel.conf import settings
 from xdbrel.query.shipment import Shipment, drop_leftovers, finish, is_read_on, within
+from xdbrel.query.stitch import Answered
 
 STATE = "_xdbrel_run"
 LEFTOVERS = "_xdbrel_leftovers"
@@ -41,6 +43,8 @@ class Run:
         self.using: str = root.connection.alias
         #: Whether it ends with the plan.
         self.dry = dry
+        #: Whether the rows themselves may be the answer, without a statement that gives them.
+        self.takes_rows = True
         self.shipments: list[Shipment] = []
         #: The decisions: block, strategy, reason, rows.
         self.steps: list[tuple[Any, str, str, int | None]] = []
@@ -138,11 +142,15 @@ def execute(
     finally:
         state[STATE] = before
     run = Run(compiler)
+    run.takes_rows = _result_type(args, kwargs) in (MULTI, SINGLE)
     if OBSERVED in state:
         state[OBSERVED].append(run)
     try:
         with uncached(), run.on_connection():
             result = django(*args, **kwargs)
+    except Answered as answered:
+        run.end(failed=False)
+        return _as_result(compiler, answered.rows, _result_type(args, kwargs))
     except BaseException:
         run.end(failed=True)
         raise
@@ -150,6 +158,18 @@ def execute(
         return _until_read(run, result)
     run.end(failed=False)
     return result
+
+
+def _result_type(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return args[0] if args else kwargs.get("result_type", MULTI)
+
+
+def _as_result(compiler: Any, rows: list[tuple[Any, ...]], result_type: Any) -> Any:
+    """Return rows as ``execute_sql()`` does; their values are what their databases gave."""
+    vars(compiler)["get_converters"] = lambda expressions: {}
+    if result_type == SINGLE:
+        return rows[0] if rows else None
+    return [rows]
 
 
 def _until_read(run: Run, result: Any) -> Iterator[Any]:

@@ -23,6 +23,7 @@ from django.db.models.sql.where import WhereNode
 from xdbrel import keys
 from xdbrel.query import conditions, keysets
 from xdbrel.query.blocks import Block
+from xdbrel.query.stitch import Answered, Pattern, rows_of
 
 #: So few keys are better than any walk.
 FEW = 100
@@ -72,13 +73,16 @@ def _page(planner: Any) -> bool:
     entries = keysets.local_entries(planner.query, planner.blocks)
     if not all(column.alias in entries for column in outside):
         return False
-    kept = _walk(planner, outside)
-    if kept is None:
+    pattern = Pattern(planner)
+    walk = Walk(planner, outside, pattern)
+    if not walk.go():
         return False
     query = planner.query
-    kept = kept[query.low_mark : query.high_mark]
+    kept = walk.kept[query.low_mark : query.high_mark]
     if not kept:
         raise EmptyResultSet
+    if pattern.possible:
+        raise Answered(walk.stitched(kept))
     pk = query.model._meta.pk.get_col(query.get_initial_alias())
     query.where = WhereNode([keysets.key_in(pk, [row[0] for row in kept])])
     query.clear_limits()
@@ -100,10 +104,10 @@ def _groups(planner: Any) -> bool:
     outside = block.key[0]
     if conditions.mentions_any([*planner.compiler.order_by, planner.query.where], [block]):
         return False
-    kept = _walk(planner, [outside])
-    if kept is None:
+    walk = Walk(planner, [outside])
+    if not walk.go():
         return False
-    keys_ = [row[0] for row in kept]
+    keys_ = [row[0] for row in walk.kept]
     if not keys_:
         raise EmptyResultSet
     planner.query.where = WhereNode([planner.query.where, keysets.key_in(outside, keys_)])
@@ -126,62 +130,95 @@ def _groups_by_key(planner: Any, block: Block) -> bool:
     )
 
 
-def _walk(planner: Any, outside: list[Any]) -> list[Any] | None:
-    """Return the rows, as key and keys of the blocks, from the first to the last of the page."""
-    need = planner.query.high_mark
-    tests: list[tuple[int, Block, dict[Any, bool]]] = [
-        (index, block, {})
-        for index, block in enumerate(planner.blocks, start=1)
-        if block in planner.untested
-    ]
-    size = min(STEP, max(2 * need, 100)) if tests else need
-    kept: dict[Any, Any] = {}
-    walked, asked = 0, False
-    while True:
-        rows = _rows(planner, outside, walked, size)
-        walked += len(rows)
-        for index, block, known in tests:
-            _test({row[index] for row in rows}, block, known)
-        for row in rows:
-            if all(known.get(row[index]) for index, _, known in tests):
-                kept.setdefault(row[0], row)
-        if len(kept) >= need or len(rows) < size:
-            for _, block, _ in tests:
-                planner.run.note(
-                    block, "probe", f"rows of the query's own order until {len(kept)} do", walked
-                )
-            return list(kept.values())
-        if not asked and walked >= FIRST:
-            # Further on, it is worth to know whether the keys are few.
-            asked = True
-            planner.few(planner.FEW)
-            if len(planner.untested) < len(tests):
-                return None
-        if walked >= PATIENCE and need * walked > LONGEST * len(kept):
-            return None
-        size = min(4 * size, STEP)
+class Walk:
+    """A walk along the query's own order."""
 
+    def __init__(self, planner: Any, outside: list[Any], pattern: Pattern | None = None) -> None:
+        self.planner = planner
+        self.outside = outside
+        self.pattern = pattern
+        #: Rows of the page: what they are known by, the blocks' keys, the columns of their own.
+        self.kept: list[Any] = []
+        #: For each block, what is known of its keys: the columns, or ``None`` for no row.
+        self.known: list[dict[Any, Any]] = [{} for _ in outside]
+        self.tests = [
+            index for index, block in enumerate(planner.blocks) if block in planner.untested
+        ]
 
-def _rows(planner: Any, outside: list[Any], start: int, size: int) -> list[Any]:
-    """Return the next rows of the query's own order: what they are known by, and their keys."""
-    query = _alone(planner)
-    if _is_of_rows(planner):
-        query.group_by = None
-        query.select = (query.model._meta.pk.get_col(query.get_initial_alias()), *outside)
-    else:
-        (key,) = outside
-        query.select = (key, key)
-        query.group_by = (key,)
-    query.clear_limits()
-    query.set_limits(start, start + size)
-    return list(query.get_compiler(using=planner.using).results_iter())
+    def go(self) -> bool:
+        """Walk until the page is full; tell whether that was worth it."""
+        planner, need = self.planner, self.planner.query.high_mark
+        size = min(STEP, max(2 * need, 100)) if self.tests else need
+        kept: dict[Any, Any] = {}
+        walked, asked = 0, False
+        while True:
+            rows = self._rows(walked, size)
+            walked += len(rows)
+            for index in self.tests:
+                self._ask(index, rows)
+            for row in rows:
+                if all(self.known[index].get(row[1 + index]) is not None for index in self.tests):
+                    kept.setdefault(row[0], row)
+            if len(kept) >= need or len(rows) < size:
+                break
+            if not asked and walked >= FIRST:
+                # Further on, it is worth to know whether the keys are few.
+                asked = True
+                planner.few(planner.FEW)
+                if len(planner.untested) < len(self.tests):
+                    return False
+            if walked >= PATIENCE and need * walked > LONGEST * len(kept):
+                return False
+            size = min(4 * size, STEP)
+        for index in self.tests:
+            reason = f"rows of the query's own order until {len(kept)} do"
+            planner.run.note(planner.blocks[index], "probe", reason, walked)
+        self.kept = list(kept.values())
+        return True
 
+    def stitched(self, kept: list[Any]) -> list[tuple[Any, ...]]:
+        """Return the rows of the page with the columns of the blocks."""
+        assert self.pattern is not None
+        for index, block in enumerate(self.planner.blocks):
+            if index not in self.tests and self.pattern.columns(index):
+                self._ask(index, kept)
+                self.planner.run.note(block, "stitch", "columns by key", len(self.known[index]))
+        start = 1 + len(self.outside)
+        return [
+            self.pattern.row(
+                row[start:],
+                [known.get(row[1 + index]) for index, known in enumerate(self.known)],
+            )
+            for row in kept
+        ]
 
-def _test(found: set[Any], block: Block, known: dict[Any, bool]) -> None:
-    asked = [key for key in found if key is not None and key not in known]
-    if asked:
-        known.update(dict.fromkeys(asked, False))
-        known.update(dict.fromkeys(keysets.of_block(block, len(asked), among=asked) or (), True))
+    def _ask(self, index: int, rows: list[Any]) -> None:
+        """Ask a block for the keys of these rows."""
+        known = self.known[index]
+        found = {row[1 + index] for row in rows}
+        asked = [key for key in found if key is not None and key not in known]
+        if asked:
+            known.update(dict.fromkeys(asked))
+            columns = self.pattern.columns(index) if self.pattern else []
+            known.update(rows_of(self.planner.blocks[index], columns, asked))
+
+    def _rows(self, start: int, size: int) -> list[Any]:
+        """Return the next rows of the query's own order."""
+        planner = self.planner
+        query = _alone(planner)
+        if _is_of_rows(planner):
+            query.group_by = None
+            pk = query.model._meta.pk.get_col(query.get_initial_alias())
+            query.select = (pk, *self.outside)
+            if self.pattern is not None and self.pattern.possible:
+                query.select += tuple(self.pattern.own.values())
+        else:
+            (key,) = self.outside
+            query.select = (key, key)
+            query.group_by = (key,)
+        query.clear_limits()
+        query.set_limits(start, start + size)
+        return list(query.get_compiler(using=planner.using).results_iter())
 
 
 def _top(planner: Any) -> bool:
