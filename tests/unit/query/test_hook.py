@@ -1,0 +1,133 @@
+"""The shapes of Django by which queries that span come in; each test fails when one changes."""
+
+import ast
+import inspect
+import textwrap
+
+import pytest
+from django.db import connections
+from django.db.models import QuerySet, sql
+from django.db.models.sql import compiler as compilers
+from django.db.models.sql import query as queries
+
+from tests.apps.blog.models import Post
+from xdbrel.query import hook, raw
+from xdbrel.query.compiler import SpanningCompiler, spanning
+
+EVERY = [
+    compilers.SQLCompiler,
+    compilers.SQLInsertCompiler,
+    compilers.SQLDeleteCompiler,
+    compilers.SQLUpdateCompiler,
+    compilers.SQLAggregateCompiler,
+]
+
+
+def calls(function):
+    """Return what a function calls, as it is written there."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+
+
+def parameters(function):
+    return list(inspect.signature(function).parameters)
+
+
+def test_every_compiler_comes_by_one_method():
+    """Nothing in Django makes a compiler of queries in another way, but for raw SQL's rows."""
+    assert queries.Query.get_compiler is hook._get_compiler
+    django = hook._django_get_compiler
+    assert parameters(django) == ["self", "using", "connection", "elide_empty"]
+    assert parameters(django) == parameters(hook._get_compiler)
+    assert "connection.ops.compiler(self.compiler)" in calls(django)
+    assert "self.get_compiler" in calls(queries.Query.as_sql)
+    for module in (compilers, queries):
+        found = inspect.getsource(module)
+        assert "ops.compiler(" not in found.replace("connection.ops.compiler(self.compiler)(", "")
+
+
+def test_no_query_has_a_get_compiler_of_its_own():
+    """But for the one that xdbrel gives to inserts, which asks the other."""
+    for name in ("AggregateQuery", "DeleteQuery", "UpdateQuery"):
+        assert "get_compiler" not in vars(getattr(sql, name))
+    compiler = sql.InsertQuery(Post).get_compiler("blog")
+    assert isinstance(compiler, SpanningCompiler)
+
+
+@pytest.mark.parametrize("django", EVERY)
+def test_a_compiler_stays_what_it_is(django):
+    """Backends' own compilers and ``isinstance()`` go on as before."""
+    made = spanning(django)
+    assert made is spanning(django)
+    assert made.__name__ == django.__name__
+    assert made.__mro__[1:3] == (SpanningCompiler, django)
+
+
+@pytest.mark.parametrize(
+    "name", ["execute_sql", "as_sql", "get_from_clause", "collapse_group_by", "compile"]
+)
+def test_compilers_have_the_methods_that_are_extended(name):
+    """A method that Django renames would no longer be reached, and nobody would notice."""
+    assert callable(getattr(compilers.SQLCompiler, name))
+
+
+def test_the_steps_of_compiling():
+    steps = calls(compilers.SQLCompiler.as_sql)
+    assert {"self.pre_sql_setup", "self.get_from_clause", "self.compile"} <= steps
+    assert "self.collapse_group_by" in calls(compilers.SQLCompiler.get_group_by)
+    assert {"self.setup_query", "self.get_order_by", "self.query.where.split_having_qualify"} <= (
+        calls(compilers.SQLCompiler.pre_sql_setup)
+    )
+    assert parameters(compilers.SQLCompiler.as_sql) == ["self", "with_limits", "with_col_aliases"]
+    assert parameters(compilers.SQLCompiler.collapse_group_by) == ["self", "expressions", "having"]
+
+
+def test_tables_are_compiled_one_by_one():
+    """From ``alias_map``, which is the order of the joins, where they are referred to."""
+    source = inspect.getsource(compilers.SQLCompiler.get_from_clause)
+    assert "for alias, from_clause in tuple(self.query.alias_map.items()):" in source
+    assert "if not self.query.alias_refcount[alias]:" in source
+    assert "self.compile" in calls(compilers.SQLCompiler.get_from_clause)
+    assert parameters(compilers.SQLCompiler.get_from_clause) == ["self"]
+
+
+def test_statements_are_compiled_where_they_are_executed():
+    assert "self.as_sql" in calls(compilers.SQLCompiler.execute_sql)
+    assert "self.as_sql" in calls(compilers.SQLInsertCompiler.execute_sql)
+    assert parameters(compilers.SQLCompiler.execute_sql) == [
+        "self",
+        "result_type",
+        "chunked_fetch",
+        "chunk_size",
+    ]
+
+
+def test_raw_queries_are_executed_by_one_method():
+    assert queries.RawQuery._execute_query is raw._execute_query
+    assert parameters(raw._django_execute_query) == ["self"]
+    assert "self.cursor.execute" in calls(raw._django_execute_query)
+    for name in ("__iter__", "get_columns"):
+        assert "self._execute_query" in calls(getattr(queries.RawQuery, name))
+
+
+def test_installed_once():
+    """Installing again would wrap the wrapper."""
+    before = queries.Query.get_compiler, queries.RawQuery._execute_query
+    hook.install()
+    assert (queries.Query.get_compiler, queries.RawQuery._execute_query) == before
+    assert hook._django_get_compiler is not queries.Query.get_compiler
+    assert raw._django_execute_query is not queries.RawQuery._execute_query
+
+
+def test_one_database_is_left_to_django(monkeypatch):
+    """A project without a second database has Django's own compilers."""
+    monkeypatch.setattr(hook.places, "_several", False)
+    compiler = Post.objects.all().query.get_compiler("blog")
+    assert type(compiler) is connections["blog"].ops.compiler("SQLCompiler")
+    monkeypatch.setattr(hook.places, "_several", True)
+    compiler = Post.objects.all().query.get_compiler("blog")
+    assert isinstance(compiler, SpanningCompiler)
+
+
+def test_a_queryset_says_how_it_is_run():
+    assert callable(QuerySet.explain_cross_db)
