@@ -12,7 +12,7 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db import DatabaseError, connections, models, transaction
-from django.db.models import Case, Value, When
+from django.db.models import Case, Func, Value, When
 from django.db.models.expressions import Col
 from django.db.models.functions import Cast
 from django.db.models.lookups import Exact, IsNull
@@ -118,6 +118,26 @@ def values(query: Any, using: str) -> list[Any]:
 def key_in(column: Any, found: Sequence[Any]) -> Any:
     """Return the condition that ``column`` has one of the keys."""
     return keys.KeyIn(column, list(found))
+
+
+class PlaceOf(Func):
+    """The place of a column's value among some keys, counted from 0; NULL for any other."""
+
+    output_field = models.IntegerField()
+
+    def __init__(self, column: Any, found: Sequence[Any]) -> None:
+        super().__init__(column)
+        self.found = found
+
+    def as_sql(  # type: ignore[override]
+        self, compiler: Any, connection: Any, **extra: Any
+    ) -> tuple[str, list[Any]]:
+        (column,) = self.get_source_expressions()
+        sql, params = compiler.compile(column)
+        field = keys.key_field(column.output_field)
+        cases = [field.get_db_prep_value(key, connection, prepared=False) for key in self.found]
+        places = " ".join(f"WHEN %s THEN {place}" for place in range(len(cases)))
+        return f"CASE {sql} {places} END", [*params, *cases]
 
 
 def untrue(condition: Any) -> Any:

@@ -178,10 +178,14 @@ class Planner:
     def few(self, limit: int) -> None:
         """Let a block that has few keys filter by them, whatever else is needed of it."""
         for block in list(self.untested):
-            if block.conditions or self.is_small(block):
-                found = keysets.of_block(block, limit)
-                if found is not None:
-                    self._take(block, found)
+            read = (block.home, block.model, WhereNode(list(block.conditions)), limit)
+            if statistics.was_many(*read) or not (block.conditions or self.is_small(block)):
+                continue
+            found = keysets.of_block(block, limit)
+            if found is None:
+                statistics.found_many(*read)
+            else:
+                self._take(block, found)
 
     def membership(self) -> None:
         """Leave out the blocks that only filter: what is asked for has to be among their keys."""

@@ -16,6 +16,10 @@ from django.db import DatabaseError, connections
 #: Seconds for which an estimate is taken to hold.
 KEEP = 60.0
 
+#: So many reads are remembered.
+REMEMBERED = 1_000
+
+_many: dict[Any, float] = {}
 _known: dict[tuple[str, str], tuple[float, int | None]] = {}
 
 
@@ -48,9 +52,28 @@ def estimate(sql: str, params: Any, using: str) -> int | None:
     return None
 
 
+def was_many(*what: Any) -> bool:
+    """Tell whether a bounded read of this found too many, less than a minute ago."""
+    try:
+        return time.monotonic() - _many.get(what, -KEEP) < KEEP
+    except TypeError:  # a value that cannot be looked up
+        return False
+
+
+def found_many(*what: Any) -> None:
+    """Remember that a bounded read of this found too many."""
+    if len(_many) >= REMEMBERED:
+        _many.clear()
+    try:
+        _many[what] = time.monotonic()
+    except TypeError:
+        return
+
+
 def forget(**kwargs: Any) -> None:
     """Forget every estimate."""
     _known.clear()
+    _many.clear()
 
 
 def _ask(table: str, using: str) -> int | None:

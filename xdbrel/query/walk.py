@@ -35,6 +35,8 @@ PATIENCE = 4_000
 LONGEST = 50_000
 #: The most rows, or keys, of one step.
 STEP = 10_000
+#: The most keys of a block whose places stand in one statement.
+TOP_STEP = 500
 #: The most keys of a block that are walked.
 LONGEST_TOP = 20_000
 
@@ -237,13 +239,64 @@ def _top(planner: Any) -> bool:
     outside = block.key[0]
     if outside.alias not in keysets.local_entries(planner.query, planner.blocks):
         return False
-    found = _keys_in_order(planner, block, outside, list(_order(planner, terms, block)))
+    order = list(_order(planner, terms, block))
+    tail = terms[len(order) :]
+    pattern = Pattern(planner)
+    if (
+        pattern.possible
+        and len(planner.blocks) == 1
+        and any(map(_tells_apart, order))
+        and not conditions.mentions_any(tail, planner.blocks)
+    ):
+        _stitched_top(planner, block, pattern, order, tail)
+    found = _keys_in_order(planner, block, outside, order)
     if found is None:
         return False
     planner.run.note(block, "top", "keys of its order until they fill the page", len(found))
     planner.query.where = WhereNode([planner.query.where, keysets.key_in(outside, found)])
     block.conditions.append(keysets.key_in(block.key[1], found))
     return True
+
+
+def _tells_apart(term: Any) -> bool:
+    """Tell whether no two rows of the block stand at the same place of the order."""
+    column = term.expression
+    return isinstance(column, Col) and column.target.unique and not column.target.null
+
+
+def _stitched_top(
+    planner: Any, block: Block, pattern: Pattern, order: list[OrderBy], tail: list[Any]
+) -> None:
+    """Answer a query that is ordered by a block, if its first rows are found soon.
+
+    Raises ``Answered``. Nobody else's place is between two rows of one key, so that the rows
+    are read by the place of their key, and what orders them further.
+    """
+    query = planner.query
+    (outside, inside), need = block.key, query.high_mark  # type: ignore[misc]
+    theirs = block.query([inside, *pattern.columns(0)])
+    theirs.order_by = tuple(order)
+    rows: list[tuple[Any, ...]] = []
+    walked, size = 0, min(TOP_STEP, max(need, 50))
+    while walked < TOP_STEP:
+        theirs.clear_limits()
+        theirs.set_limits(walked, walked + size)
+        step = {key: rest for key, *rest in theirs.get_compiler(using=block.home).results_iter()}
+        if step:
+            own = _alone(planner)
+            own.select = (outside, *pattern.own.values())
+            own.where = WhereNode([query.where, keysets.key_in(outside, list(step))])
+            own.clear_ordering(force=True)
+            own.order_by = (OrderBy(keysets.PlaceOf(outside, list(step))), *tail)
+            own.clear_limits()
+            own.set_limits(high=need - len(rows))
+            for key, *values in own.get_compiler(using=planner.using).results_iter():
+                rows.append(pattern.row(values, [step[key]]))
+        walked += len(step)
+        if len(rows) >= need or len(step) < size:
+            planner.run.note(block, "top", "keys of its order until they fill the page", walked)
+            raise Answered(rows[query.low_mark : need])
+        size = min(4 * size, TOP_STEP)
 
 
 def _keys_in_order(
