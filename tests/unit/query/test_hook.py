@@ -47,11 +47,12 @@ def test_every_compiler_comes_by_one_method():
 
 
 def test_no_query_has_a_get_compiler_of_its_own():
-    """But for the one that xdbrel gives to inserts, which asks the other."""
-    for name in ("AggregateQuery", "DeleteQuery", "UpdateQuery"):
+    """But for those that xdbrel gives to writes (``key_watch``), which ask the other."""
+    for name in ("AggregateQuery", "DeleteQuery"):
         assert "get_compiler" not in vars(getattr(sql, name))
-    compiler = sql.InsertQuery(Post).get_compiler("blog")
-    assert isinstance(compiler, SpanningCompiler)
+    for query in (sql.InsertQuery(Post), sql.UpdateQuery(Post)):
+        assert query.get_compiler.__module__ == "xdbrel.cascade.key_watch"
+        assert isinstance(query.get_compiler("blog"), SpanningCompiler)
 
 
 @pytest.mark.parametrize("django", EVERY)
