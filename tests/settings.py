@@ -68,6 +68,7 @@ XDBREL = {
         "freight": "default",
         "freight.Crate": "blog",
         "freight.Dock": "blog",
+        "freight.Sign": "blog",
         "codes": "blog",
         "codes.Author": "default",
         "codes.Course": "default",

@@ -4,6 +4,7 @@ What is below ``Load`` has the same columns, so that the tests can ask in both d
 whether a value is still the same on the other side.
 """
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F
 
@@ -123,3 +124,28 @@ class Berth(models.Model):
     span = _to("span")
     address = _to("address")
     heat = _to("heat")
+
+
+def _collation(alias):
+    """Return a collation of the alias's database that is not its usual one."""
+    engine = settings.DATABASES[alias]["ENGINE"].rpartition(".")[2]
+    return {
+        "sqlite3": "NOCASE",
+        "postgresql": "en-x-icu",
+        "mysql": "utf8mb4_general_ci",
+    }[engine]
+
+
+class Sign(models.Model):
+    """Text in an order of its own. At home in ``blog``."""
+
+    name = models.CharField(max_length=50, null=True, db_collation=_collation("blog"))
+    plain = models.CharField(max_length=50, null=True)
+
+
+class Poster(models.Model):
+    """The same. At home in ``default``."""
+
+    sign = CrossDBForeignKey(Sign, models.CASCADE, related_name="posters")
+    name = models.CharField(max_length=50, null=True, db_collation=_collation("default"))
+    plain = models.CharField(max_length=50, null=True)
