@@ -208,6 +208,10 @@ class SpanningCompiler:
                 return f"{self._quoted(shipment.block.root)}.{self._quoted(name)}", ()
         return super().compile(node)  # type: ignore[misc]
 
+    def shipment_of(self, alias: str) -> Any:
+        """Return the shipment that stands for an alias in the statement that is compiled."""
+        return self.connection.__dict__[runs.STATE].shipment_of(alias)
+
     def _quoted(self, name: str) -> str:
         return compat.quote_name(self, name)
 

@@ -42,6 +42,16 @@ def replace(where: Any, block: Block, by: Callable[[Any], Any]) -> Any:
     return WhereNode([by(WhereNode(own, where.connector)), *rest], where.connector)
 
 
+def replace_anywhere(where: Any, block: Block, by: Callable[[Any], Any]) -> Any:
+    """Return ``where`` with ``by`` of what belongs to ``block``, at any place."""
+    if belongs(where, block):
+        return by(where)
+    if not isinstance(where, WhereNode):
+        return where
+    children = [replace_anywhere(child, block, by) for child in where.children]
+    return WhereNode(children, where.connector, where.negated)
+
+
 def belongs(node: Any, block: Block) -> bool:
     """Tell whether ``node`` mentions columns of ``block``, and nothing else."""
     if isinstance(node, NothingNode):

@@ -23,6 +23,7 @@ from django.db.models.sql.where import AND, WhereNode
 from xdbrel.query import blocks, conditions, keysets, references, statistics, walk
 from xdbrel.query.blocks import Block
 from xdbrel.query.shipment import BlockShipment
+from xdbrel.query.truth import truth_of
 
 #: So few rows or keys are brought without asking whether fewer would do.
 FEW = 2_000
@@ -46,6 +47,7 @@ def plan(compiler: Any, run: Any, found: list[Block]) -> None:
     walked = planner.is_root and walk.narrow(planner)
     if not walked:
         planner.membership()
+    planner.judge()
     planner.bring(reduce=not walked)
 
 
@@ -229,6 +231,14 @@ class Planner:
         for alias in block.aliases:
             self.query.alias_refcount[alias] = 0
         self.blocks = [one for one in self.blocks if one is not block]
+
+    def judge(self) -> None:
+        """Let each block's own database judge the conditions that are left, if it might differ."""
+        for block in self.blocks:
+            if connections[block.home].vendor != connections[self.using].vendor:
+                self.query.where = _node(
+                    conditions.replace_anywhere(self.query.where, block, partial(truth_of, block))
+                )
 
     def bring(self, *, reduce: bool) -> None:
         """Ship what is still needed."""
