@@ -15,10 +15,13 @@ from contextlib import closing
 from typing import Any
 
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import DatabaseError, Error, connections
+from django.db import DatabaseError, Error, connections, models
+from django.db.models import Case, Min, When, Window
+from django.db.models.functions import DenseRank
+from django.db.models.lookups import IsNull
 
 from xdbrel.exceptions import QueryTooLarge
-from xdbrel.query import arrays, values
+from xdbrel.query import arrays, collations, values
 
 #: Rows in one INSERT, where there is no faster way.
 CHUNK = 500
@@ -220,6 +223,43 @@ class BlockShipment(Shipment):
             name = f"{alias}__{name}"
         if name not in self.columns:
             self.columns[name] = (self.block.column(alias, field), field)
+        return name
+
+    def ordering(self, alias: str, field: Any, using: str) -> tuple[str, str]:
+        """Return the name here of the column to order by instead, and what follows it.
+
+        Text keeps the order of its home: by a collation that ``using`` has too, or by its
+        rank at home, a number that comes along.
+        """
+        name = self.column(alias, field)
+        if not values.is_text(field):
+            return name, ""
+        suffix = collations.ordering(field, connections[self.home], connections[using])
+        if suffix is not None:
+            return name, suffix
+        return self.rank_of(alias, field), ""
+
+    def rank_of(self, alias: str, field: Any) -> str:
+        """Return the name here of a column with the rank of another at home; it will be brought.
+
+        What is equal at home has the same rank, and NULL has none.
+        """
+        name = f"{self.column(alias, field)}__rank"
+        column, number = self.block.column(alias, field), models.BigIntegerField()
+        rank = Window(DenseRank(), order_by=column)
+        ranked = Case(When(IsNull(column, False), then=rank), output_field=number)
+        self.columns.setdefault(name, (ranked, number))
+        return name
+
+    def first_of(self, alias: str, field: Any) -> str:
+        """Return the name here of a column with one of all values that are equal at home.
+
+        What groups by it, or is distinct by it, does so as its home would.
+        """
+        name = f"{self.column(alias, field)}__first"
+        column = self.block.column(alias, field)
+        first = Window(Min(column, output_field=values.plain(field)), partition_by=[column])
+        self.columns.setdefault(name, (first, field))
         return name
 
     def key(self, alias: str, field: Any) -> None:
