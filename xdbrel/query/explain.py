@@ -39,7 +39,8 @@ class Step:
     """One decision: what of the query comes from where, how and why.
 
     ``strategy`` is ``"native"`` (nothing has to come), ``"push"``, ``"keys"``, ``"reduce"``,
-    ``"probe"``, ``"top"``, ``"ship"`` or ``"run"``, the statement that is left in the end.
+    ``"probe"``, ``"top"``, ``"stitch"``, ``"ship"`` or ``"run"``, the statement that is left in
+    the end. docs/queries.md says what each of them is.
     ``estimated`` and ``rows`` count what came, ``seconds`` is the time it took; ``None``
     where that is not known.
     """
@@ -103,7 +104,7 @@ def explain_cross_db(queryset: models.QuerySet[Any], *, analyze: bool = False) -
     queryset = queryset._chain()  # type: ignore[attr-defined]
     with _recorded(plan.statements):
         run = _analyzed(queryset, plan) if analyze else _planned(queryset, plan)
-    if run is None or not run.steps:
+    if run is None or not (run.steps or run.shipments):
         label = queryset.model._meta.label
         reason = f"every table of the query is in {using!r}"
         if plan.steps:

@@ -100,9 +100,14 @@ class Planner:
         )
 
     def _mentioned_anywhere(self) -> set[str]:
+        joined = [
+            entry.join_field.get_extra_restriction(alias, entry.parent_alias)
+            for alias, entry in self.query.alias_map.items()
+            if self.query.alias_refcount[alias] and entry.parent_alias is not None
+        ]
         return {
             alias
-            for node in [self.query.where, *self.expressions()]
+            for node in [self.query.where, *joined, *self.expressions()]
             for alias in references.aliases(node)
         }
 

@@ -38,16 +38,32 @@ def _execute_query(self: Any) -> None:
     try:
         _django_execute_query(self)
     except (OperationalError, ProgrammingError) as error:
-        if not settings.SPANNING_QUERIES or not places.several():
-            raise
-        if not _misses_table(error):
+        if not missing(error, self.using):
             raise
         named = elsewhere(self.sql, self.using)
-        # PostgreSQL quotes the statement in the lines that follow.
-        said, *_ = str(error).splitlines()
-        if not any(_mentions(said, model._meta.db_table) for model in named):
-            raise
         raise NotSupportedError(_message(self.using, named)) from error
+
+
+def missing(error: Exception, using: str) -> dict[type[models.Model], str]:
+    """Return the models whose tables ``using`` misses, by its own account, and their homes."""
+    if not settings.SPANNING_QUERIES or not places.several() or not _misses_table(error):
+        return {}
+    # PostgreSQL quotes the statement in the lines that follow.
+    said, *_ = str(error).splitlines()
+    return elsewhere(said, using)
+
+
+def refuse(error: Exception, query: Any, using: str) -> None:
+    """Raise ``NotSupportedError`` if the table that is missing stands in raw SQL of ``query``."""
+    joined = {entry.table_name for entry in query.alias_map.values()}
+    for model, home in missing(error, using).items():
+        if model._meta.db_table not in joined | {query.get_meta().db_table}:
+            raise NotSupportedError(
+                f"Raw SQL in a query on database {using!r} names {model._meta.db_table} "
+                f"({model._meta.label}, which lives in {home!r}): what is written by hand is not "
+                f"brought here. Ask for it in filter() or annotate(), or by Subquery() or "
+                f"Exists(), instead."
+            ) from error
 
 
 def elsewhere(sql: str, using: str) -> dict[type[models.Model], str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db.models.expressions import Col, RawSQL
 from django.db.models.sql import Query
-from django.db.models.sql.where import ExtraWhere
+from django.db.models.sql.where import ExtraWhere, NothingNode
 
 #: Stands for whatever raw SQL may mention.
 ANYTHING = "*"
@@ -63,6 +63,9 @@ def columns(node: Any) -> Iterator[tuple[str, Any]]:
             yield from columns(inner)
     elif hasattr(node, "query"):  # a queryset
         yield from columns(node.query)
+    elif hasattr(node, "as_sql") and not isinstance(node, NothingNode):
+        # It writes SQL of its own.
+        yield ANYTHING, None
 
 
 def aliases(node: Any) -> set[str]:

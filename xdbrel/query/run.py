@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import connections
+from django.db import OperationalError, ProgrammingError, connections
+from django.db.models.sql import UpdateQuery
 from django.db.models.sql.constants import MULTI, SINGLE
 
 from xdbrel.caching import uncached
 from xdbrel.conf import settings
+from xdbrel.query import raw
 from xdbrel.query.shipment import Shipment, drop_leftovers, finish, is_read_on, within
 from xdbrel.query.stitch import Answered
 
@@ -133,14 +135,22 @@ def execute(
     """Run ``django``, the compiler's own way to execute, wherever its tables live."""
     state = compiler.connection.__dict__
     before = state.get(STATE)
+    pristine = compiler.query
+    if isinstance(pristine, UpdateQuery) and len(pristine.alias_map) > 1:
+        # Compiling it moves its conditions into a subquery, each time anew.
+        pristine = pristine.clone()
     # A compiler as the state says that its query is run as it is, and watched.
     state[STATE] = compiler
     try:
         return django(*args, **kwargs)
     except Spans:
         pass
+    except (OperationalError, ProgrammingError) as error:
+        raw.refuse(error, pristine, compiler.connection.alias)
+        raise
     finally:
         state[STATE] = before
+    compiler.query = pristine
     run = Run(compiler)
     run.takes_rows = _result_type(args, kwargs) in (MULTI, SINGLE)
     if OBSERVED in state:
@@ -148,6 +158,10 @@ def execute(
     try:
         with uncached(), run.on_connection():
             result = django(*args, **kwargs)
+    except (OperationalError, ProgrammingError) as error:
+        run.end(failed=True)
+        raw.refuse(error, pristine, run.using)
+        raise
     except Answered as answered:
         run.end(failed=False)
         return _as_result(compiler, answered.rows, _result_type(args, kwargs))
