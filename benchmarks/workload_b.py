@@ -17,10 +17,11 @@ import statistics
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from benchmarks import measuring
 
 #: How often each way is measured, and how often one that asks row by row is.
 ROUNDS, SLOW_ROUNDS = 9, 3
@@ -62,20 +63,15 @@ def run(scale: float) -> list[dict[str, Any]]:
     import django
 
     django.setup()
-    from django.db import OperationalError, connections
-
     from benchmarks.data_b import databases, settings
 
     sizes = databases.Sizes.scaled(scale)
     rows = []
     for engine in settings.ENGINES:
-        if engine == "postgresql":
-            try:
-                with connections[f"{engine}_users"]._nodb_cursor():
-                    pass
-            except OperationalError as error:
-                print(f"B: PostgreSQL does not answer, left out: {error}", file=sys.stderr)
-                continue
+        reason = measuring.unreachable(f"{engine}_users")
+        if reason:
+            print(f"B: {LABELS[engine]} is left out: {reason}", file=sys.stderr)
+            continue
         with databases.databases(engine, sizes):
             for case in _cases(engine, sizes):
                 rows += _measure(engine, case)
@@ -281,17 +277,7 @@ def _row(
     engine: str, case: Case, way: Way, medians: dict[str, float], failure: str | None
 ) -> dict[str, Any]:
     title = f"{LABELS[engine]}, {case.name}"
-    row: dict[str, Any] = {
-        "workload": "B",
-        "name": f"{title}: {way.name}",
-        "seconds": None,
-        "rows": case.rows,
-        "statements": None,
-        "peak_mb": None,
-        "ratio": None,
-        "against": None,
-        "goal": None,
-    }
+    row = measuring.row("B", f"{title}: {way.name}", rows=case.rows)
     if failure is not None:
         row["name"] += f" (fails: {failure})"
         return row
@@ -307,29 +293,13 @@ def _row(
 
 def _cost(way: Way) -> tuple[int, float]:
     """Return how many statements the way executes, and the most megabytes it allocates."""
-    with _counted() as counted:
+    with measuring.counting() as counted:
         gc.collect()
         tracemalloc.start()
         way.call()
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     return len(counted), peak / 2**20
-
-
-@contextmanager
-def _counted() -> Iterator[list[str]]:
-    from django.db import connections
-
-    counted: list[str] = []
-
-    def count(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        counted.append(sql)
-        return execute(sql, params, many, context)
-
-    with ExitStack() as stack:
-        for alias in connections:
-            stack.enter_context(connections[alias].execute_wrapper(count))
-        yield counted
 
 
 if __name__ == "__main__":

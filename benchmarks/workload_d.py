@@ -8,12 +8,13 @@ one database and the rest in another, beside one database with Django's own CASC
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from benchmarks import measuring
 
 POSTS_PER_USER = 10
 COMMENTS_PER_POST = 2
@@ -34,17 +35,10 @@ def _configure() -> None:
     import django
     from django.conf import settings
 
-    server = {
-        "ENGINE": "django.db.backends.postgresql",
-        "HOST": os.environ.get("XDBREL_PG_HOST", "127.0.0.1"),
-        "PORT": os.environ.get("XDBREL_PG_PORT", "5432"),
-        "USER": os.environ.get("XDBREL_PG_USER", "postgres"),
-        "PASSWORD": os.environ.get("XDBREL_PG_PASSWORD", ""),
-    }
     settings.configure(
         DATABASES={
-            "default": {**server, "NAME": "xdbrel_bench_d_users"},
-            "blog": {**server, "NAME": "xdbrel_bench_d_blog"},
+            "default": measuring.postgresql("xdbrel_bench_d_users"),
+            "blog": measuring.postgresql("xdbrel_bench_d_blog"),
         },
         DATABASE_ROUTERS=[
             "benchmarks.data_d.router.RecipeRouter",
@@ -65,32 +59,13 @@ def _configure() -> None:
 
 @contextmanager
 def _databases() -> Iterator[None]:
-    import psycopg
     from django.core.management import call_command
     from django.db import connections
 
-    names = {alias: connections[alias].settings_dict for alias in connections}
-    first = names["default"]
-    admin = psycopg.connect(
-        host=first["HOST"],
-        port=first["PORT"],
-        user=first["USER"],
-        password=first["PASSWORD"],
-        dbname="postgres",
-        autocommit=True,
-    )
-    try:
-        for configured in names.values():
-            admin.execute(f"DROP DATABASE IF EXISTS {configured['NAME']} WITH (FORCE)")
-            admin.execute(f"CREATE DATABASE {configured['NAME']}")
-        for alias in names:
+    with measuring.databases(*connections):
+        for alias in connections:
             call_command("migrate", database=alias, run_syncdb=True, verbosity=0)
         yield
-    finally:
-        connections.close_all()
-        for configured in names.values():
-            admin.execute(f"DROP DATABASE IF EXISTS {configured['NAME']} WITH (FORCE)")
-        admin.close()
 
 
 def _fill(kind: str, users: int) -> None:
@@ -204,11 +179,11 @@ def _measure(users: int) -> list[dict[str, Any]]:
     for turn in range(RUNS):
         for name, (kind, delete) in ways.items():
             _fill(kind, users)
-            with _counting() as counted:
+            with measuring.counting() as counted:
                 begun = time.perf_counter()
                 delete()
                 seconds[name].append(time.perf_counter() - begun)
-            statements[name] = counted[0]
+            statements[name] = len(counted)
             if turn == 0:
                 _require_empty(kind)
     median = {name: statistics.median(values) for name, values in seconds.items()}
@@ -233,24 +208,6 @@ def _measure(users: int) -> list[dict[str, Any]]:
                 }
             )
     return results
-
-
-@contextmanager
-def _counting() -> Iterator[list[int]]:
-    from contextlib import ExitStack
-
-    from django.db import connections
-
-    counted = [0]
-
-    def count(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
-        counted[0] += 1
-        return execute(sql, params, many, context)
-
-    with ExitStack() as stack:
-        for connection in connections.all():
-            stack.enter_context(connection.execute_wrapper(count))
-        yield counted
 
 
 def _require_empty(kind: str) -> None:

@@ -24,6 +24,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks import measuring
+
 INTENTS = 100_000
 SOURCES_PER_TARGET = 10
 BATCH = 1_000
@@ -92,19 +94,12 @@ def _configure(batch: int) -> None:
     import django
     from django.conf import settings
 
-    server = {
-        "ENGINE": "django.db.backends.postgresql",
-        "HOST": os.environ.get("XDBREL_PG_HOST", "127.0.0.1"),
-        "PORT": os.environ.get("XDBREL_PG_PORT", "5432"),
-        "USER": os.environ.get("XDBREL_PG_USER", "postgres"),
-        "PASSWORD": os.environ.get("XDBREL_PG_PASSWORD", ""),
-    }
     # Of its own for each checkout that is measured at the same time, as for the tests.
     suffix = os.environ.get("XDBREL_DB_SUFFIX", "")
     settings.configure(
         DATABASES={
-            "default": {**server, "NAME": f"xdbrel_bench_e_targets{suffix}"},
-            "sources": {**server, "NAME": f"xdbrel_bench_e_sources{suffix}"},
+            "default": measuring.postgresql(f"xdbrel_bench_e_targets{suffix}"),
+            "sources": measuring.postgresql(f"xdbrel_bench_e_sources{suffix}"),
         },
         DATABASE_ROUTERS=["xdbrel.routers.HomeRouter"],
         INSTALLED_APPS=["xdbrel", "benchmarks.data_e"],
@@ -123,27 +118,16 @@ def _configure(batch: int) -> None:
 
 @contextmanager
 def _databases() -> Iterator[None]:
-    import psycopg
     from django.core.management import call_command
     from django.db import connections
 
-    names = {alias: connections[alias].settings_dict for alias in connections}
-    admin = psycopg.connect(**_server("default", dbname="postgres"), autocommit=True)
-    try:
-        for configured in names.values():
-            admin.execute(f"DROP DATABASE IF EXISTS {configured['NAME']} WITH (FORCE)")
-            admin.execute(f"CREATE DATABASE {configured['NAME']}")
-        for alias in names:
+    with measuring.databases(*connections):
+        for alias in connections:
             call_command("migrate", database=alias, run_syncdb=True, verbosity=0)
         yield
-    finally:
-        connections.close_all()
-        for configured in names.values():
-            admin.execute(f"DROP DATABASE IF EXISTS {configured['NAME']} WITH (FORCE)")
-        admin.close()
 
 
-def _server(alias: str, **instead: str) -> dict[str, Any]:
+def _server(alias: str) -> dict[str, Any]:
     """Return what psycopg connects by to the database of an alias."""
     from django.db import connections
 
@@ -154,7 +138,6 @@ def _server(alias: str, **instead: str) -> dict[str, Any]:
         "user": configured["USER"],
         "password": configured["PASSWORD"],
         "dbname": configured["NAME"],
-        **instead,
     }
 
 

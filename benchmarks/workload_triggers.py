@@ -7,12 +7,13 @@ all in one. Beside the same delete without triggers, and a row-level trigger by 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from benchmarks import measuring
 
 RUNS = 5
 
@@ -45,18 +46,11 @@ def _configure() -> None:
     import django
     from django.conf import settings
 
-    server = {
-        "ENGINE": "django.db.backends.postgresql",
-        "HOST": os.environ.get("XDBREL_PG_HOST", "127.0.0.1"),
-        "PORT": os.environ.get("XDBREL_PG_PORT", "5432"),
-        "USER": os.environ.get("XDBREL_PG_USER", "postgres"),
-        "PASSWORD": os.environ.get("XDBREL_PG_PASSWORD", ""),
-    }
     settings.configure(
         DATABASES={
-            "default": {**server, "NAME": "xdbrel_bench_triggers"},
+            "default": measuring.postgresql("xdbrel_bench_triggers"),
             # Only named: sources stay unwritten.
-            "blog": {**server, "NAME": "xdbrel_bench_triggers_blog"},
+            "blog": measuring.postgresql("xdbrel_bench_triggers_blog"),
         },
         DATABASE_ROUTERS=["xdbrel.routers.HomeRouter"],
         INSTALLED_APPS=["xdbrel", "benchmarks.data_triggers"],
@@ -69,30 +63,13 @@ def _configure() -> None:
 
 @contextmanager
 def _databases() -> Iterator[None]:
-    import psycopg
     from django.core.management import call_command
-    from django.db import connections
 
-    configured = connections["default"].settings_dict
-    admin = psycopg.connect(
-        host=configured["HOST"],
-        port=configured["PORT"],
-        user=configured["USER"],
-        password=configured["PASSWORD"],
-        dbname="postgres",
-        autocommit=True,
-    )
-    try:
-        admin.execute(f"DROP DATABASE IF EXISTS {configured['NAME']} WITH (FORCE)")
-        admin.execute(f"CREATE DATABASE {configured['NAME']}")
+    with measuring.databases("default"):
         # The triggers are there when migrate is done.
         call_command("migrate", database="default", run_syncdb=True, verbosity=0)
         _execute(_BY_ROW)
         yield
-    finally:
-        connections.close_all()
-        admin.execute(f"DROP DATABASE IF EXISTS {configured['NAME']} WITH (FORCE)")
-        admin.close()
 
 
 def _execute(sql: str) -> None:

@@ -9,7 +9,6 @@ import json
 import resource
 import sys
 import time
-from contextlib import ExitStack
 from typing import Any
 
 
@@ -19,12 +18,13 @@ def main(described: str, scale: str, what: str) -> dict[str, Any]:
     django.setup()
     from django.db import connections
 
+    from benchmarks import measuring
     from benchmarks.data_a import databases, ways
 
     data = databases.Data(*json.loads(described)).scaled(float(scale))
     ways.uuid_keys = data.uuid
     if what == "ping":
-        return {"unreachable": databases.unreachable()}
+        return {"unreachable": measuring.unreachable(*databases.ALIASES)}
     if what == "create":
         databases.create(data)
         return {}
@@ -33,22 +33,13 @@ def main(described: str, scale: str, what: str) -> dict[str, Any]:
         return {}
     for connection in connections.all():
         connection.ensure_connection()
-    statements = 0
-
-    def count(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        nonlocal statements
-        statements += 1
-        return execute(sql, params, many, context)
-
-    with ExitStack() as stack:
-        for connection in connections.all():
-            stack.enter_context(connection.execute_wrapper(count))
+    with measuring.counting() as counted:
         started = time.perf_counter()
         rows = ways.WAYS[what]()
         seconds = time.perf_counter() - started
     # Linux counts in kilobytes.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": seconds, "rows": rows, "statements": statements, "peak_mb": peak}
+    return {"seconds": seconds, "rows": rows, "statements": len(counted), "peak_mb": peak}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.core.management import call_command
-from django.db import OperationalError, connections
+from django.db import connections
+
+from benchmarks import measuring
+
+ALIASES = ("default", "posts")
 
 #: Knuth's multiplicative hash: spreads consecutive numbers over 32 bits.
 _HASH = "({n} * 2654435761) % 4294967296"
@@ -40,24 +44,10 @@ class Data:
         )
 
 
-def unreachable() -> str:
-    """Return why a server of the pair does not answer; empty where all do."""
-    for alias in ("default", "posts"):
-        connection = connections[alias]
-        if connection.vendor == "sqlite":
-            continue
-        try:
-            with connection._nodb_cursor():
-                pass
-        except OperationalError as error:
-            return f"{connection.vendor}: {error}"
-    return ""
-
-
 def create(data: Data) -> None:
     """Create both databases and fill them."""
-    for alias in ("default", "posts"):
-        _recreate(alias)
+    for alias in ALIASES:
+        measuring.recreate(alias)
         vendor = connections[alias].vendor
         _FILL[vendor](alias, data, with_posts=alias == "posts")
     call_command("migrate", "xdbrel", database="default", verbosity=0)
@@ -65,22 +55,8 @@ def create(data: Data) -> None:
 
 def drop() -> None:
     """Drop what ``create`` made."""
-    for alias in ("default", "posts"):
-        _recreate(alias, only_drop=True)
-
-
-def _recreate(alias: str, *, only_drop: bool = False) -> None:
-    connection = connections[alias]
-    connection.close()
-    if connection.vendor == "sqlite":
-        connection.settings_dict["NAME"].unlink(missing_ok=True)
-        return
-    name = connection.ops.quote_name(connection.settings_dict["NAME"])
-    force = " WITH (FORCE)" if connection.vendor == "postgresql" else ""
-    with connection._nodb_cursor() as cursor:
-        cursor.execute(f"DROP DATABASE IF EXISTS {name}{force}")
-        if not only_drop:
-            cursor.execute(f"CREATE DATABASE {name}")
+    for alias in ALIASES:
+        measuring.drop(alias)
 
 
 def _run(alias: str, *statements: str) -> None:

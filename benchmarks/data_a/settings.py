@@ -9,6 +9,8 @@ MariaDB, users in PostgreSQL). ``XDBREL_BENCH_A_DIR`` is where SQLite's files ar
 import os
 from pathlib import Path
 
+from benchmarks import measuring
+
 PAIR = os.environ.get("XDBREL_BENCH_A_PAIR", "postgres")
 
 
@@ -16,25 +18,10 @@ def _database(kind: str, alias: str) -> dict:
     name = f"xdbrel_bench_a_{alias}"
     if kind == "sqlite":
         directory = Path(os.environ.get("XDBREL_BENCH_A_DIR", "."))
-        return {"ENGINE": "django.db.backends.sqlite3", "NAME": directory / f"{name}.sqlite3"}
+        return measuring.sqlite(directory / f"{name}.sqlite3")
     if kind == "mariadb":
-        return {
-            "ENGINE": "django.db.backends.mysql",
-            "NAME": name,
-            "HOST": os.environ.get("XDBREL_MY_HOST", "127.0.0.1"),
-            "PORT": os.environ.get("XDBREL_MY_PORT", "3306"),
-            "USER": os.environ.get("XDBREL_MY_USER", "root"),
-            "PASSWORD": os.environ.get("XDBREL_MY_PASSWORD", ""),
-            "OPTIONS": {"charset": "utf8mb4"},
-        }
-    return {
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": name,
-        "HOST": os.environ.get("XDBREL_PG_HOST", "127.0.0.1"),
-        "PORT": os.environ.get("XDBREL_PG_PORT", "5432"),
-        "USER": os.environ.get("XDBREL_PG_USER", "postgres"),
-        "PASSWORD": os.environ.get("XDBREL_PG_PASSWORD", ""),
-    }
+        return measuring.mariadb(name)
+    return measuring.postgresql(name)
 
 
 _TARGETS, _SOURCES = {

@@ -7,13 +7,13 @@ rows are in ``Sizes``.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.db import connections
 
+from benchmarks import measuring
 from benchmarks.data_b import models, settings
 from benchmarks.data_b.router import PLACES, Router
 
@@ -53,37 +53,15 @@ class Sizes:
 def databases(engine: str, sizes: Sizes) -> Iterator[None]:
     """Create and fill the three databases of ``engine``; drop them at the end."""
     Router.engine = engine
-    _create(engine)
+    aliases = [f"{engine}_{place}" for place in settings.PLACES]
+    settings.DIRECTORY.mkdir(exist_ok=True)
     try:
-        for place in settings.PLACES:
-            _fill(f"{engine}_{place}", sizes)
-        yield
+        with measuring.databases(*aliases):
+            for alias in aliases:
+                _fill(alias, sizes)
+            yield
     finally:
-        _drop(engine)
-
-
-def _create(engine: str) -> None:
-    if engine == "sqlite":
-        settings.DIRECTORY.mkdir()
-        return
-    for place in settings.PLACES:
-        connection = connections[f"{engine}_{place}"]
-        name = connection.ops.quote_name(connection.settings_dict["NAME"])
-        with connection._nodb_cursor() as cursor:
-            cursor.execute(f"DROP DATABASE IF EXISTS {name}")
-            cursor.execute(f"CREATE DATABASE {name}")
-
-
-def _drop(engine: str) -> None:
-    for place in settings.PLACES:
-        connection = connections[f"{engine}_{place}"]
-        connection.close()
-        if engine != "sqlite":
-            name = connection.ops.quote_name(connection.settings_dict["NAME"])
-            with connection._nodb_cursor() as cursor:
-                cursor.execute(f"DROP DATABASE {name}")
-    if engine == "sqlite":
-        shutil.rmtree(settings.DIRECTORY)
+        settings.DIRECTORY.rmdir()
 
 
 def _fill(alias: str, sizes: Sizes) -> None:

@@ -9,6 +9,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from benchmarks import measuring
+
 ENGINES = ("postgresql", "sqlite")
 PLACES = ("users", "posts", "one")
 DIRECTORY = Path(tempfile.gettempdir()) / f"xdbrel_bench_b_{os.getpid()}"
@@ -17,18 +19,8 @@ DIRECTORY = Path(tempfile.gettempdir()) / f"xdbrel_bench_b_{os.getpid()}"
 def _database(engine: str, place: str) -> dict:
     name = f"xdbrel_bench_b_{place}"
     if engine == "sqlite":
-        return {
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": str(DIRECTORY / f"{name}.sqlite3"),
-        }
-    return {
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": name,
-        "HOST": os.environ.get("XDBREL_PG_HOST", "127.0.0.1"),
-        "PORT": os.environ.get("XDBREL_PG_PORT", "5432"),
-        "USER": os.environ.get("XDBREL_PG_USER", "postgres"),
-        "PASSWORD": os.environ.get("XDBREL_PG_PASSWORD", ""),
-    }
+        return measuring.sqlite(DIRECTORY / f"{name}.sqlite3")
+    return measuring.postgresql(name)
 
 
 DATABASES = {
