@@ -12,7 +12,7 @@ from typing import Any
 
 from django.core.exceptions import FieldError
 from django.db import NotSupportedError, models
-from django.db.models.expressions import Col
+from django.db.models.expressions import Col, Expression, Ref
 from django.db.models.sql import compiler as django_compilers
 
 from xdbrel import compat
@@ -124,6 +124,32 @@ class SpanningCompiler:
         shipped = [one for one in expressions if run.shipment_of(getattr(one, "alias", None))]
         kept = [one for one in expressions if one not in shipped]
         return [*super().collapse_group_by(kept, having), *shipped]  # type: ignore[misc]
+
+    def get_order_by(self) -> Any:
+        found = super().get_order_by()  # type: ignore[misc]
+        run = self.connection.__dict__.get(runs.STATE)
+        if run is None or not run.active or not any(run.scopes) or self.query.combinator:
+            return found
+        return [self._ordered_as_at_home(run, *ordering) for ordering in found]
+
+    def _ordered_as_at_home(self, run: Any, term: Any, compiled: Any) -> Any:
+        """Return a term of ORDER BY that sorts text as its own database does."""
+        column = term.expression
+        if isinstance(column, Ref):
+            (column,) = column.get_source_expressions()
+        shipment = run.shipment_of(column.alias) if isinstance(column, Col) else None
+        if shipment is None:
+            return term, compiled
+        own = shipment.column(column.alias, column.target)
+        name, suffix = shipment.ordering(column.alias, column.target, self.connection.alias)
+        if name == own and not suffix:
+            return term, compiled
+        term = term.copy()
+        term.expression = _Order(
+            f"{self._quoted(shipment.block.root)}.{self._quoted(name)}{suffix}"
+        )
+        sql, params = self.compile(term)  # type: ignore[attr-defined]
+        return term, (sql, params, False)
 
     def _in_parts(self, run: Any, *args: Any, **kwargs: Any) -> Any:
         """Compile the query with what lives elsewhere taken from shipments."""
@@ -254,6 +280,22 @@ class SpanningCompiler:
         shipment.reason = "all of its tables are there"
         run.ship(shipment)
         return f"SELECT {', '.join(selected)} FROM {self._quoted(shipment.table)}", ()  # noqa: S608
+
+
+class _Order(Expression):
+    """What stands in ORDER BY for a column: the SQL of one that sorts as the column at home."""
+
+    output_field = models.IntegerField()
+
+    def __init__(self, sql: str) -> None:
+        super().__init__()
+        self.sql = sql
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+        return self.sql, []
+
+    def get_group_by_cols(self) -> list[Any]:
+        return [self]
 
 
 def _set_home(home: str, setter: Any, from_obj: Any, obj: Any) -> None:

@@ -184,7 +184,8 @@ class Planner:
 
     def few(self, limit: int) -> None:
         """Let a block that has few keys filter by them, whatever else is needed of it."""
-        for block in list(self.untested):
+        # What hangs by another block comes first: its keys are conditions of that one.
+        for block in self.untested[::-1]:
             read = (block.home, block.model, WhereNode(list(block.conditions)), limit)
             if statistics.was_many(*read) or not (block.conditions or self.is_small(block)):
                 continue
@@ -196,7 +197,7 @@ class Planner:
 
     def membership(self) -> None:
         """Leave out the blocks that only filter: what is asked for has to be among their keys."""
-        for block in self.blocks:
+        for block in self.blocks[::-1]:
             if block.key is None or self.uses(block):
                 continue
             if block in self.untested:
@@ -222,9 +223,15 @@ class Planner:
     def _take(self, block: Block, found: list[Any]) -> None:
         assert block.key is not None
         self.run.note(block, "keys", "rows that fulfil the conditions", len(found))
-        member = keysets.key_in(block.key[0], found)
-        self.query.where = WhereNode([self.query.where, member], AND)
+        column, _ = block.key
+        member = keysets.key_in(column, found)
         self.untested.remove(block)
+        for other in self.blocks:
+            if column.alias in other.aliases and not other.optional:
+                # The key is a column of that block, whose own database applies it.
+                other.conditions.append(member)
+                return
+        self.query.where = WhereNode([self.query.where, member], AND)
 
     def is_small(self, block: Block) -> bool:
         """Tell whether the block's table has so few rows that nothing else is worth a thought."""

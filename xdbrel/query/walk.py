@@ -46,6 +46,8 @@ def narrow(planner: Any) -> bool:
     if not _is_page(planner):
         return False
     planner.few(max(FEW, 2 * planner.query.high_mark))
+    if conditions.mentions_any([planner.query.where], planner.blocks):
+        return False
     if conditions.mentions_any(planner.compiler.order_by, planner.blocks):
         return planner.query.group_by is None and _top(planner)
     if _is_of_rows(planner):
