@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from tests.oracle.both import differences
 from tests.oracle.rows import draw_rows
 from tests.oracle.writer import Writer
+from tests.settings import LAYOUT
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
-EXAMPLES = int(os.environ.get("XDBREL_ORACLE_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("XDBREL_ORACLE_EXAMPLES", "300" if LAYOUT == "sqlite" else "120"))
 SEED = os.environ.get("XDBREL_ORACLE_SEED", "")
 #: How much of the examples goes to each kind, in percent.
 KINDS = {

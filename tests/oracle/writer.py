@@ -168,7 +168,8 @@ class Writer:
         parts = [
             self.condition(scope, depth - 1, aggregate=aggregate) for _ in range(self.number(2, 3))
         ]
-        sign = self.one(("&", "|", "^")) if shape == 9 else self.one(("&", "|"))
+        # MariaDB's own XOR makes NULL of NULL, which Django's elsewhere does not.
+        sign = self.one(("&", "|", "^")) if shape == 9 and ONE_ENGINE else self.one(("&", "|"))
         return f"({f' {sign} '.join(parts)})"
 
     def leaf(self, scope: Scope, depth: int, *, aggregate: bool) -> str:
