@@ -98,6 +98,6 @@ def test_site(site):
         password=printed[2],
     )
     assert "Select flight to change" in page
-    assert "Newark Liberty Intl" in page
+    assert "Endeavor Air Inc." in page
     with pytest.raises(urllib.error.HTTPError, match="404"):
         get("/nowhere/")

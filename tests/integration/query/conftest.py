@@ -5,10 +5,9 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
-from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 
-from tests.apps.library.models import Author, Book, Remark, Sale, Shelfmark, Subject
+from tests.apps.library.models import Author, Book, Classification, Sale, Shelfmark, Subject
 
 
 def moment(*of):
@@ -55,19 +54,13 @@ def library(db):
         Sale.objects.create(book=ash, copies=7, sold_at=moment(2021, 1, 10)),
         Sale.objects.create(book=stray, copies=4),
     ]
-    marks = [
-        Shelfmark.objects.create(book=notes, code="N1"),
-        Shelfmark.objects.create(book=ash, code="A1"),
-    ]
+    Shelfmark.objects.create(book=notes, code="N1")
+    Shelfmark.objects.create(book=ash, code="A1")
     math, travel, trees = (
         Subject.objects.create(name=name) for name in ("math", "travel", "trees")
     )
-    table = Book.subjects.through
     for its, subject in [(notes, math), (maps, math), (maps, travel), (ash, trees)]:
-        table.objects.create(book=its, subject_id=subject.pk)
-    kind = ContentType.objects.get_for_model(Shelfmark)
-    for its, text in zip(marks, ["fine", "torn"], strict=True):
-        Remark.objects.create(about_type=kind, about_id=its.pk, text=text)
+        Classification.objects.create(book=its, subject=subject)
     found = SimpleNamespace(
         ada=ada,
         bob=bob,

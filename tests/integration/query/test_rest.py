@@ -18,6 +18,7 @@ pytestmark = [
 
 class Pages(pagination.PageNumberPagination):
     page_size = 2
+    page_size_query_param = "rows"
 
 
 class Cursors(pagination.CursorPagination):
@@ -161,11 +162,12 @@ def test_cursors(library):
     assert Client().get(second["previous"]).json()["results"] == first["results"]
 
 
-def test_as_many_queries_for_many_rows_as_for_few(library):
+def test_queries_do_not_grow_with_the_rows(library):
     with counted_queries() as few:
-        titles(search="Ada")
+        assert len(titles(search="Ada", rows=50)) == 2
     for number in range(20):
         Book.objects.create(title=f"More {number}", author=library.ada)
     with counted_queries() as many:
-        titles(search="Ada")
-    assert few == many
+        assert len(titles(search="Ada", rows=50)) == 22
+    # The plan may be another, and may rest on reads that another test has made.
+    assert sum(many.values()) < sum(few.values()) + 10

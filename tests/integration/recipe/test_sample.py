@@ -227,18 +227,13 @@ def test_search_page_by_page(loaded, client):
         for number in range(50)
     ]
     Flight.objects.bulk_create(more)
-    with counted_queries() as few:
-        numbers, page = search(client, manufacturer="BOEING")
+    numbers, page = search(client, manufacturer="BOEING")
     assert numbers == []
     assert page.count("<td>American Airlines Inc.</td>") == 50
     assert '<a href="?manufacturer=BOEING&amp;page=2" rel="next">' in page
     numbers, page = search(client, manufacturer="BOEING", page=2)
     assert numbers == [1545]
     assert '<a href="?manufacturer=BOEING&amp;page=1" rel="prev">' in page
-    Flight.objects.filter(carrier="AA", number__gt=5).delete()
-    with counted_queries() as fewer:
-        search(client, manufacturer="BOEING")
-    assert sum(few.values()) <= sum(fewer.values()) + 2
 
 
 def test_index_page(client):
