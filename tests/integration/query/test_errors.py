@@ -16,6 +16,7 @@ from django.db import (
     transaction,
 )
 from django.db.models import F
+from django.db.models.expressions import RawSQL
 
 from sample_project.counting import counted_queries
 from tests.apps.library.models import Author, Book, Sale
@@ -101,18 +102,52 @@ def test_raw_chains_the_error_of_the_database(library):
     assert "library_author" in str(caught.value.__cause__)
 
 
-def test_extra_tables(library):
-    joined = Book.objects.filter(author__name="Ada").extra(tables=["library_author"])
-    message = refused("blog", lambda: list(joined))
-    assert "extra(tables=['library_author'])" in message
-    assert "filter() or annotate() instead" in message
+@pytest.mark.parametrize(
+    "queryset",
+    [
+        # Whatever else of the query leads elsewhere, or nothing.
+        lambda: Book.objects.filter(author__name="Ada"),
+        lambda: Book.objects.filter(pages=100),
+    ],
+    ids=["spanning", "alone"],
+)
+def test_extra_tables(library, queryset):
+    assert refused("blog", lambda: list(queryset().extra(tables=["library_author"]))) == (
+        "extra(tables=['library_author']) names the table of library.Author, which lives in "
+        "database 'default', in a query on database 'blog'; what is written by hand is not "
+        "brought here. Follow a relation to library.Author in filter() or annotate() instead, or "
+        "ask Subquery() or Exists() for it."
+    )
 
 
-def test_extra_tables_alone(library):
-    """No other part of the query leads elsewhere."""
-    message = refused("blog", lambda: list(Book.objects.extra(tables=["library_author"])))
-    assert "extra(tables=['library_author'])" in message
-    assert "filter() or annotate() instead" in message
+@pytest.mark.parametrize(
+    "queryset",
+    [
+        lambda: Book.objects.filter(
+            pk__in=RawSQL("SELECT book_id FROM library_sale WHERE copies > %s", [3])
+        ),
+        lambda: Book.objects.filter(author__name="Ada").extra(
+            where=["library_book.id IN (SELECT book_id FROM library_sale)"]
+        ),
+        lambda: Book.objects.annotate(n=RawSQL("(SELECT MAX(copies) FROM library_sale)", [])),
+        lambda: Book.objects.extra(select={"n": "SELECT MAX(copies) FROM library_sale"}),
+    ],
+    ids=["RawSQL", "extra where", "annotation", "extra select"],
+)
+def test_raw_sql_inside_a_query(library, queryset):
+    assert refused("blog", lambda: list(queryset())) == (
+        "Raw SQL in a query on database 'blog' names library_sale (library.Sale, which lives in "
+        "'shop'): what is written by hand is not brought here. Ask for it in filter() or "
+        "annotate(), or by Subquery() or Exists(), instead."
+    )
+
+
+def test_raw_sql_about_what_the_query_brings(library):
+    """Its columns are there, by the names that Django gave to their tables."""
+    by_hand = Book.objects.filter(author__name__gt="").extra(where=["library_author.name = 'Ada'"])
+    assert by_hand.count() == 2
+    longer = Book.objects.filter(author__born=None).annotate(n=RawSQL("LENGTH(title)", []))
+    assert sorted(longer.values_list("n", flat=True)) == [3, 5]
 
 
 def test_extra_tables_of_the_same_database(library):
