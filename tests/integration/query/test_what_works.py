@@ -983,7 +983,7 @@ def temporary_tables(alias):
         "mysql": None,
     }
     if asks[connection.vendor] is None:
-        # MariaDB lists nobody's temporary tables: those of the last queries are asked for.
+        # MariaDB lists nobody's temporary tables.
         return []
     with connection.cursor() as cursor:
         cursor.execute(asks[connection.vendor].replace("%%", "%"))
