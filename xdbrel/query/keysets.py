@@ -40,8 +40,8 @@ def of_block(
     for chunk in [None] if among is None else keys.chunks(among, size):
         query = block.query([inside], [*more, *([] if chunk is None else [key_in(inside, chunk)])])
         if chunk is None:
-            query.set_limits(high=size)
-        found += values(query, block.home)
+            return _bounded(query, block.home, limit)
+        found += _values(query, block.home)
     return None if len(found) > limit else found
 
 
@@ -64,9 +64,7 @@ def outside(query: Any, block: Block, found: Sequence[Block], using: str, limit:
             return None
         asked = _select(query, entries, local_conditions(query.where, set(entries)), [column])
     asked.distinct = True
-    asked.set_limits(high=limit + 1)
-    got = values(asked, using)
-    return None if len(got) > limit else got
+    return _bounded(asked, using, limit)
 
 
 def local_entries(query: Any, found: Sequence[Block]) -> dict[str, Any]:
@@ -109,8 +107,15 @@ def _select(query: Any, entries: dict[str, Any], where: list[Any], select: list[
     return made
 
 
-def values(query: Any, using: str) -> list[Any]:
-    """Return the values of the query's one column, NULL left out."""
+def _bounded(query: Any, using: str, limit: int) -> list[Any] | None:
+    """Return the values of the query's one column; ``None`` if there are more than ``limit``."""
+    query.set_limits(high=limit + 1)
+    # NULL counts as well: what lies behind the limit is not known.
+    found = [row[0] for row in query.get_compiler(using=using).results_iter()]
+    return None if len(found) > limit else [value for value in found if value is not None]
+
+
+def _values(query: Any, using: str) -> list[Any]:
     rows = query.get_compiler(using=using).results_iter()
     return [row[0] for row in rows if row[0] is not None]
 

@@ -20,17 +20,10 @@ from typing import Any
 from django.db import NotSupportedError, connections
 from django.db.models.sql.where import AND, WhereNode
 
-from xdbrel.query import blocks, conditions, keysets, references, statistics, walk
+from xdbrel.query import blocks, conditions, keysets, limits, references, statistics, walk
 from xdbrel.query.blocks import Block
 from xdbrel.query.shipment import BlockShipment
 from xdbrel.query.truth import truth_of
-
-#: So few rows or keys are brought without asking whether fewer would do.
-FEW = 2_000
-#: So many keys of the rest of the query are collected to bring just their rows.
-REDUCED = 20_000
-#: The longest list of keys in a statement of a server that takes no arrays.
-LISTED = 5_000
 
 
 def plan(compiler: Any, run: Any, found: list[Block]) -> None:
@@ -53,8 +46,6 @@ def plan(compiler: Any, run: Any, found: list[Block]) -> None:
 
 class Planner:
     """The plan of one SELECT while it is made."""
-
-    FEW = FEW
 
     def __init__(self, compiler: Any, run: Any, found: list[Block]) -> None:
         self.compiler = compiler
@@ -179,7 +170,7 @@ class Planner:
     def limit(self) -> int:
         """The most keys that may stand in the statement."""
         if connections[self.using].vendor == "mysql":
-            return LISTED
+            return limits.LISTED
         return int(self.run.budget)
 
     def few(self, limit: int) -> None:
@@ -215,7 +206,7 @@ class Planner:
         """Return the keys that the rest of the query asks for, if it says which, and few."""
         if self.query.where or not block.conditions:
             found: list[Any] | None = keysets.outside(
-                self.query, block, self.blocks, self.using, FEW
+                self.query, block, self.blocks, self.using, limits.FEW
             )
             return found
         return None
@@ -236,7 +227,7 @@ class Planner:
     def is_small(self, block: Block) -> bool:
         """Tell whether the block's table has so few rows that nothing else is worth a thought."""
         estimate = statistics.rows(block.model, block.home)
-        return estimate is not None and estimate <= FEW
+        return estimate is not None and estimate <= limits.FEW
 
     def leave_out(self, block: Block) -> None:
         """Take the block's joins out of the query."""
@@ -264,12 +255,13 @@ class Planner:
 
     def _reduce(self, block: Block) -> None:
         """Bring only the rows that the rest of the query asks for, where these are few."""
-        if self.is_small(block) or (block.conditions and keysets.of_block(block, FEW) is not None):
+        few = block.conditions and keysets.of_block(block, limits.FEW) is not None
+        if few or self.is_small(block):
             return
         if not self.query.where and keysets.local_entries(self.query, self.blocks):
             # All rows of this side: most of the other's are asked for.
             return
-        asked = keysets.outside(self.query, block, self.blocks, self.using, REDUCED)
+        asked = keysets.outside(self.query, block, self.blocks, self.using, limits.REDUCED)
         if asked is not None:
             self.run.note(block, "reduce", "keys that the query asks for", len(asked))
             assert block.join is not None

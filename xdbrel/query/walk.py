@@ -21,31 +21,16 @@ from django.db.models.lookups import Exact, IsNull
 from django.db.models.sql.where import WhereNode
 
 from xdbrel import keys
-from xdbrel.query import conditions, keysets
+from xdbrel.query import conditions, keysets, limits
 from xdbrel.query.blocks import Block
 from xdbrel.query.stitch import Answered, Pattern, rows_of
-
-#: So few keys are better than any walk.
-FEW = 100
-#: So many rows are walked before more keys are asked for.
-FIRST = 500
-#: So many rows are walked whatever comes of it.
-PATIENCE = 4_000
-#: A walk that seems to become longer is given up.
-LONGEST = 50_000
-#: The most rows, or keys, of one step.
-STEP = 10_000
-#: The most keys of a block whose places stand in one statement.
-TOP_STEP = 500
-#: The most keys of a block that are walked.
-LONGEST_TOP = 20_000
 
 
 def narrow(planner: Any) -> bool:
     """Narrow the planner's query to its page; tell whether that was possible."""
     if not _is_page(planner):
         return False
-    planner.few(max(FEW, 2 * planner.query.high_mark))
+    planner.few(limits.PAGE_KEYS)
     if conditions.mentions_any([planner.query.where], planner.blocks):
         return False
     if conditions.mentions_any(planner.compiler.order_by, planner.blocks):
@@ -152,7 +137,7 @@ class Walk:
     def go(self) -> bool:
         """Walk until the page is full; tell whether that was worth it."""
         planner, need = self.planner, self.planner.query.high_mark
-        size = min(STEP, max(2 * need, 100)) if self.tests else need
+        size = min(limits.STEP, max(2 * need, limits.FIRST_STEP)) if self.tests else need
         kept: dict[Any, Any] = {}
         walked, asked = 0, False
         while True:
@@ -165,15 +150,15 @@ class Walk:
                     kept.setdefault(row[0], row)
             if len(kept) >= need or len(rows) < size:
                 break
-            if not asked and walked >= FIRST:
+            if not asked and walked >= limits.FIRST:
                 # Further on, it is worth to know whether the keys are few.
                 asked = True
-                planner.few(planner.FEW)
+                planner.few(limits.FEW)
                 if len(planner.untested) < len(self.tests):
                     return False
-            if walked >= PATIENCE and need * walked > LONGEST * len(kept):
+            if walked >= limits.PATIENCE and need * walked > limits.LONGEST * len(kept):
                 return False
-            size = min(4 * size, STEP)
+            size = min(4 * size, limits.STEP)
         for index in self.tests:
             reason = f"rows of the query's own order until {len(kept)} do"
             planner.run.note(planner.blocks[index], "probe", reason, walked)
@@ -279,8 +264,8 @@ def _stitched_top(
     theirs = block.query([inside, *pattern.columns(0)])
     theirs.order_by = tuple(order)
     rows: list[tuple[Any, ...]] = []
-    walked, size = 0, min(TOP_STEP, max(need, 50))
-    while walked < TOP_STEP:
+    walked, size = 0, min(limits.PLACES, max(need, limits.FIRST_STEP))
+    while walked < limits.PLACES:
         theirs.clear_limits()
         theirs.set_limits(walked, walked + size)
         step = {key: rest for key, *rest in theirs.get_compiler(using=block.home).results_iter()}
@@ -298,7 +283,7 @@ def _stitched_top(
         if len(rows) >= need or len(step) < size:
             planner.run.note(block, "top", "keys of its order until they fill the page", walked)
             raise Answered(rows[query.low_mark : need])
-        size = min(4 * size, TOP_STEP)
+        size = min(4 * size, limits.PLACES)
 
 
 def _keys_in_order(
@@ -310,7 +295,7 @@ def _keys_in_order(
     query = block.query([block.key[1], first])
     query.order_by = tuple(order)
     found: list[Any] = []
-    size, rows = min(STEP, max(2 * need, 100)), 0
+    size, rows = min(limits.STEP, max(2 * need, limits.FIRST_STEP)), 0
     while True:
         query.clear_limits()
         query.set_limits(len(found), len(found) + size)
@@ -323,9 +308,9 @@ def _keys_in_order(
                 return _with_ties(block, first, value, found)
         if len(step) < size:
             return found
-        if len(found) >= LONGEST_TOP:
+        if len(found) >= limits.LONGEST_TOP:
             return None
-        size = min(4 * size, STEP)
+        size = min(4 * size, limits.STEP)
 
 
 def _counts(planner: Any, outside: Any, found: list[Any]) -> dict[Any, int]:
@@ -349,7 +334,7 @@ def _with_ties(block: Block, first: Any, value: Any, found: list[Any]) -> list[A
     if isinstance(first, Col) and first.target.unique and not first.target.null:
         return found
     same = IsNull(first, True) if value is None else Exact(first, value)
-    ties = keysets.of_block(block, LONGEST_TOP, condition=same)
+    ties = keysets.of_block(block, limits.LONGEST_TOP, condition=same)
     return None if ties is None else list(dict.fromkeys([*found, *ties]))
 
 
