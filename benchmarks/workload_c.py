@@ -71,7 +71,8 @@ for _name in ("page late", "page mute"):
 BESIDE = ("one", "fdw", "array", "in")
 #: Of one row's reading with the hook, over Django's own.
 GET_GOAL = 1.02
-#: Measured on the larger tables.
+#: The larger tables have so many times the rows; what is measured there.
+TIMES = 10
 GROWING = (
     "page rare",
     "page some",
@@ -94,14 +95,14 @@ class _TookTooLong(Exception):
 
 @dataclass(frozen=True)
 class Data:
-    """A pair of servers and how many users are there."""
+    """A pair of servers and the size of what is there, and how many times as much is."""
 
     pair: str
     scale: float
     limit: float
     title: str
     directory: str
-    name: str = ""
+    times: int = 1
 
     @property
     def environment(self) -> dict[str, str]:
@@ -109,7 +110,7 @@ class Data:
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "benchmarks.data_c.settings",
             "XDBREL_BENCH_C_PAIR": self.pair,
-            "XDBREL_BENCH_C_DATA": self.name,
+            "XDBREL_BENCH_C_DATA": f"_times{self.times}" if self.times > 1 else "",
             "XDBREL_BENCH_C_DIR": self.directory,
         }
 
@@ -250,8 +251,8 @@ def run(
                 seconds[way.case, way.name] = way.median
     growing = [case for case in GROWING if not cases or case in cases]
     if growth and growing:
-        title = "PostgreSQL, ten times the rows"
-        data = Data("postgresql", 10 * scale, limit, title, str(directory), "_times10")
+        title = f"PostgreSQL, {TIMES} times the rows"
+        data = Data("postgresql", scale, limit, title, str(directory), TIMES)
         for way in _measured(data, growing, GROWING_WAYS, keep, rows):
             before = seconds.get((way.case, way.name))
             if way.name in ("ours", "one") and way.seconds and before is not None:
@@ -276,7 +277,7 @@ def _measured(
         print(f"C: {data.title} is left out: {reason}", file=sys.stderr)
         return
     try:
-        data.call("create", str(data.scale))
+        data.call("create", str(data.scale), str(data.times))
         known = data.call("ways")
         for case in cases:
             print(f"C: {data.title}, {case} …", file=sys.stderr)
@@ -309,7 +310,7 @@ def _run(data: Data, case: str, names: Collection[str]) -> list[Way]:
 
 
 def _rows(data: Data, case: str, ways: list[Way]) -> list[dict[str, Any]]:
-    goals = GOALS[case] if data.pair == "postgresql" and not data.name else {}
+    goals = GOALS[case] if data.pair == "postgresql" and data.times == 1 else {}
     rows = []
     for way in ways:
         if way.name != "ours":

@@ -1,6 +1,6 @@
 """Prepares the data of workload C, or stands by to run one way whenever it is told.
 
-``python -m benchmarks.data_c create <scale>``, ``drop``, ``unreachable``, ``ways``;
+``python -m benchmarks.data_c create <scale> <times>``, ``drop``, ``unreachable``, ``ways``;
 ``python -m benchmarks.data_c way <case> <way>`` prints one line of JSON when it is connected,
 and one for each line that it reads: ``first`` runs the way once and describes its result,
 ``turn <times>`` answers with seconds; ``python -m benchmarks.data_c get`` measures what
@@ -39,7 +39,7 @@ def main(what: str, *arguments: str) -> Iterator[Any]:
         yield _data(what, *arguments)
 
 
-def _data(what: str, scale: str = "1") -> Any:
+def _data(what: str, scale: str = "1", times: str = "1") -> Any:
     from benchmarks import measuring
     from benchmarks.data_c import databases, ways
 
@@ -48,7 +48,7 @@ def _data(what: str, scale: str = "1") -> Any:
     if what == "unreachable":
         return measuring.unreachable(*databases.ALIASES)
     if what == "create":
-        databases.create(databases.Sizes.scaled(float(scale)))
+        databases.create(databases.Sizes.scaled(float(scale), int(times)))
     else:
         databases.drop()
     return None

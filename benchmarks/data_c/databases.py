@@ -28,26 +28,20 @@ class Sizes:
 
     Of a million users 10 are ``rare``, 10,000 each ``some``, ``late`` and ``mute``, 500,000
     ``many``, the rest ``bulk``; there are two posts for each user. Those by ``late`` users are
-    the last ones, those by ``mute`` users twenty. Smaller data have fewer of each kind but
-    ``rare``; larger data have as many as this, and more in bulk.
+    the last ones, those by ``mute`` users twenty. Other sizes have as large a share of each
+    kind, but always 10 ``rare``. ``times`` as many users have more in bulk, and no more others.
     """
 
     users: int
+    times: int = 1
 
     @classmethod
-    def scaled(cls, scale: float) -> Sizes:
-        if scale >= 1:
-            return cls(1_000_000 * round(scale))
-        return cls(1_000 * max(1, round(1_000 * scale)))
+    def scaled(cls, scale: float, times: int = 1) -> Sizes:
+        return cls(1_000 * max(1, round(1_000 * scale)) * times, times)
 
     @property
     def posts(self) -> int:
         return 2 * self.users
-
-    @property
-    def times(self) -> int:
-        """The users of a kind are by so much rarer than in a million."""
-        return max(1, self.users // 1_000_000)
 
     @property
     def step(self) -> int:
@@ -114,8 +108,8 @@ def drop() -> None:
 def _has(alias: str, sizes: Sizes) -> bool:
     try:
         with connections[alias].cursor() as cursor:
-            cursor.execute("SELECT users FROM data_c_whole")
-            return cursor.fetchone() == (sizes.users,)
+            cursor.execute("SELECT users, times FROM data_c_whole")
+            return bool(cursor.fetchone() == (sizes.users, sizes.times))
     except DatabaseError:
         return False
 
@@ -124,8 +118,8 @@ def _mark(alias: str, sizes: Sizes) -> None:
     """Note in the database that it is complete."""
     _run(
         alias,
-        "CREATE TABLE data_c_whole (users integer)",
-        f"INSERT INTO data_c_whole VALUES ({sizes.users})",
+        "CREATE TABLE data_c_whole (users integer, times integer)",
+        f"INSERT INTO data_c_whole VALUES ({sizes.users}, {sizes.times})",
     )
 
 
