@@ -18,29 +18,6 @@ from django.test import override_settings
 
 from tests.apps.parted.models import Order
 from tests.apps.parted.routers import WHOLE
-from xdbrel.query import limits
-
-#: By which few rows go the ways of many: walks, of a few rows a step and soon given up.
-AS_IF_MANY = {
-    "FEW": 0,
-    "PAGE_KEYS": 0,
-    "REDUCED": 3,
-    "FIRST_STEP": 1,
-    "STEP": 3,
-    "FIRST": 2,
-    "PATIENCE": 4,
-    "LONGEST": 8,
-    "PLACES": 3,
-    "LONGEST_TOP": 3,
-}
-
-
-@pytest.fixture(params=["few", "many"], autouse=True)
-def rows_as_if(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the planner take the ways of small tables, and those of large ones."""
-    if request.param == "many":
-        for name, value in AS_IF_MANY.items():
-            monkeypatch.setattr(limits, name, value)
 
 
 @pytest.fixture(scope="package", autouse=True)

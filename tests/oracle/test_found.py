@@ -3,15 +3,20 @@
 import pytest
 
 from tests.oracle.both import differences
+from tests.oracle.sizes import AS_IF_MANY
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
 
-def check(query, *rows, ordered=False):
-    """Fail where ``query`` does not bring from these rows what it brings in one database."""
-    found = differences(rows, query, ordered=ordered)
-    if found:
-        pytest.fail(found, pytrace=False)
+def check(query, *rows, ordered=False, sizes=None):
+    """Fail where ``query`` does not bring from these rows what it brings in one database.
+
+    It goes by the ways of small tables and by those of large ones, or by ``sizes`` alone.
+    """
+    for figures in ({}, AS_IF_MANY) if sizes is None else (sizes,):
+        found = differences(rows, query, ordered=ordered, sizes=figures)
+        if found:
+            pytest.fail(found, pytrace=False)
 
 
 def test_a_delete_by_the_absence_of_a_related_row():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.oracle.both import differences
 from tests.oracle.rows import draw_rows
+from tests.oracle.sizes import draw_sizes
 from tests.oracle.writer import Writer
 from tests.settings import LAYOUT
 
@@ -28,11 +30,22 @@ KINDS = {
 }
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A queryset and what it is run on."""
+
+    query: str
+    ordered: bool
+    rows: list[str]
+    sizes: dict[str, int]
+
+
 @st.composite
-def queries(draw: Callable[[Any], Any], kind: str, dangling: bool) -> tuple[list[str], str, bool]:
+def examples(draw: Callable[[Any], Any], kind: str, dangling: bool) -> Drawn:
     writer = Writer(draw)
     query, ordered = getattr(writer, kind)()
-    return draw_rows(draw, writer.models, dangling), query, ordered
+    sizes = draw_sizes(draw)
+    return Drawn(query, ordered, draw_rows(draw, writer.models, dangling), sizes)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -47,10 +60,9 @@ def test_a_queryset_brings_what_it_brings_in_one_database(kind, dangling):
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(queries(kind, dangling))
+    @given(examples(kind, dangling))
     def holds(drawn):
-        rows, query, ordered = drawn
-        found = differences(rows, query, ordered=ordered)
+        found = differences(drawn.rows, drawn.query, ordered=drawn.ordered, sizes=drawn.sizes)
         if found:
             pytest.fail(found, pytrace=False)
 
