@@ -10,8 +10,8 @@ told of it, so that what is done while the result is read has nothing to do with
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import SynchronousOnlyOperation
@@ -21,11 +21,12 @@ from django.db.models.functions import DenseRank
 from django.db.models.lookups import IsNull
 
 from xdbrel.exceptions import QueryTooLarge
-from xdbrel.query import arrays, collations, values
+from xdbrel.query import arrays, collations, streaming, values
 
-#: Rows in one INSERT, where there is no faster way.
-CHUNK = 500
-SQLITE_CHUNK = 5_000
+#: Text and bytes in one INSERT: servers take at most as long a statement as they are told.
+PACKET = 2_000_000
+#: Rows in one piece of what is read, and in one INSERT.
+READ_ROWS = 2_000
 #: Fewer rows than this need neither an index nor statistics.
 SMALL = 200
 #: Up to as many rows come as arrays, where the database takes them.
@@ -74,33 +75,39 @@ class Shipment:
         """
         connection, home = connections[using], connections[self.home]
         self.at = connection
-        query = self.query()
+        query = self.query().chain()
+        query.set_limits(high=budget + 1)
         fields = [field for _, field in self.columns.values()]
         types = [
             values.column_type(field, connection, home, key=name in self.keys)
             for name, (_, field) in self.columns.items()
         ]
+        inside = connection.vendor == "postgresql" and arrays.carries(fields)
+        # Before anything is read: a result that waits occupies its connection.
+        if not inside and not self._make(connection, types):
+            raise DatabaseError(
+                f"Rows of {self.label} cannot be brought from database {self.home!r} to "
+                f"{using!r}, where no temporary table can be made."
+            )
         source = query.get_compiler(using=self.home)
-        read = source.execute_sql(chunked_fetch=True, chunk_size=2_000)
-        with closing(_flat(read)) as found:
-            rows = values.rows_of(source, found)
-            rows = values.adapted(iter(rows), fields, home, connection)
-            rows = self._counted(rows, budget)
-            if connection.vendor == "postgresql" and arrays.carries(fields):
-                first = list(itertools.islice(rows, ARRAY_ROWS + 1))
+        with streaming.streamed(home):
+            read = source.execute_sql(chunked_fetch=True, chunk_size=READ_ROWS)
+        with _closed_early(read):
+            chunks = values.rows_of(source, read)
+            chunks = values.adapted(chunks, fields, home, connection)
+            chunks = self._counted(chunks, budget)
+            if inside:
+                first: list[Any] = []
+                while len(first) <= ARRAY_ROWS and (chunk := next(chunks, None)) is not None:
+                    first += chunk
                 if len(first) <= ARRAY_ROWS or not self._make(connection, types):
-                    first += rows
+                    first += itertools.chain.from_iterable(chunks)
                     self.inside = arrays.expression(
                         connection, self.table, list(self.columns), fields, types, first
                     )
                     return
-                rows = itertools.chain(first, rows)
-            elif not self._make(connection, types):
-                raise DatabaseError(
-                    f"Rows of {self.label} cannot be brought from database {self.home!r} to "
-                    f"{using!r}, where no temporary table can be made."
-                )
-            self._fill(connection, rows)
+                chunks = itertools.chain([first], chunks)
+            self._fill(connection, chunks)
 
     def drop(self, using: str) -> None:
         """Drop the table at ``using``."""
@@ -115,12 +122,12 @@ class Shipment:
                 f"DROP {temporary}TABLE IF EXISTS {connection.ops.quote_name(self.table)}"
             )
 
-    def _counted(self, rows: Iterator[Any], budget: int) -> Iterator[Any]:
-        for row in rows:
-            self.rows += 1
+    def _counted(self, chunks: Iterator[Any], budget: int) -> Iterator[Any]:
+        for chunk in chunks:
+            self.rows += len(chunk)
             if self.rows > budget:
                 raise QueryTooLarge(self.label, self.home, budget)
-            yield row
+            yield chunk
 
     def _make(self, connection: Any, types: list[str]) -> bool:
         """Make the table; return whether it could be made."""
@@ -162,24 +169,25 @@ class Shipment:
         cursor.execute("ROLLBACK" if self.began else f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
         self.began = False
 
-    def _fill(self, connection: Any, rows: Iterator[Any]) -> None:
+    def _fill(self, connection: Any, chunks: Iterator[Any]) -> None:
         qn = connection.ops.quote_name
         names = ", ".join(map(qn, self.columns))
         insert = f"INSERT INTO {qn(self.table)} ({names}) VALUES "  # noqa: S608
         row_of = f"({', '.join(['%s'] * len(self.columns))})"
         with connection.cursor() as cursor:
             if connection.vendor == "postgresql" and hasattr(cursor.cursor, "copy"):
-                self._copy(connection, cursor, names, rows)
+                self._copy(connection, cursor, names, chunks)
             elif connection.vendor == "sqlite":
-                # Django's cursor keeps all that it is given until the end.
-                while chunk := list(itertools.islice(rows, SQLITE_CHUNK)):
-                    cursor.executemany(insert + row_of, chunk)
+                with _one_commit(connection, cursor):
+                    for chunk in chunks:
+                        cursor.executemany(insert + row_of, chunk)
             else:
-                while chunk := list(itertools.islice(rows, CHUNK)):
-                    cursor.execute(
-                        insert + ", ".join([row_of] * len(chunk)),
-                        [value for row in chunk for value in row],
-                    )
+                for chunk in chunks:
+                    for rows in _packets(chunk):
+                        cursor.execute(
+                            insert + ", ".join([row_of] * len(rows)),
+                            [value for row in rows for value in row],
+                        )
             if connection.vendor == "postgresql" and self.rows > SMALL:
                 statements = [
                     f"CREATE INDEX ON {qn(self.table)} ({qn(name)})"
@@ -188,7 +196,7 @@ class Shipment:
                 ]
                 cursor.execute("; ".join([*statements, f"ANALYZE {qn(self.table)}"]))
 
-    def _copy(self, connection: Any, cursor: Any, names: str, rows: Iterator[Any]) -> None:
+    def _copy(self, connection: Any, cursor: Any, names: str, chunks: Iterator[Any]) -> None:
         table = connection.ops.quote_name(self.table)
         failed: Exception | None = None
         with (
@@ -197,14 +205,15 @@ class Shipment:
         ):
             while True:
                 try:
-                    row = next(rows)
+                    chunk = next(chunks)
                 except StopIteration:
                     break
                 except Exception as error:
                     # Raised within, it would end the user's transaction here.
                     failed = error
                     break
-                copy.write_row(row)
+                for row in chunk:
+                    copy.write_row(row)
         if failed is not None:
             raise failed
 
@@ -346,13 +355,36 @@ def drop_leftovers(using: str, tables: list[Shipment]) -> list[Shipment]:
     return left
 
 
-def _flat(chunks: Any) -> Generator[Any]:
+@contextmanager
+def _closed_early(chunks: Any) -> Iterator[None]:
+    """Close what is not read to the end at once, not when it is thrown away."""
     try:
-        yield from itertools.chain.from_iterable(chunks)
+        yield
     finally:
-        # What is not read to the end is closed at once, not when it is thrown away.
         if hasattr(chunks, "close"):
             chunks.close()
+
+
+@contextmanager
+def _one_commit(connection: Any, cursor: Any) -> Iterator[None]:
+    """Let SQLite commit once, not after every row, and lock nothing but its own table."""
+    if not connection.get_autocommit():
+        yield
+        return
+    cursor.execute(f"SAVEPOINT {_SAVEPOINT}")
+    try:
+        yield
+    finally:
+        # Nothing to undo: what failed is dropped. Results that are read go on.
+        cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+
+
+def _packets(rows: Any) -> Iterator[Any]:
+    """Yield ``rows`` in pieces that one INSERT may carry."""
+    size = sum(len(value) for row in rows for value in row if isinstance(value, (str, bytes)))
+    step = max(1, len(rows) // (size // PACKET + 1))
+    for start in range(0, len(rows), step):
+        yield rows[start : start + step]
 
 
 def _status(connection: Any) -> int:

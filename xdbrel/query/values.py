@@ -28,6 +28,7 @@ from xdbrel import keys
 from xdbrel.query import collations
 
 Convert = Callable[[Any], Any]
+Rows = Sequence[Sequence[Any]]
 
 TEXTS = ("CharField", "TextField", "FileField", "FilePathField", "SlugField")
 INTEGERS = (
@@ -137,12 +138,12 @@ def index_length(field: Any, kind: str) -> str:
     return f"({_INDEXABLE})" if is_text(field) and kind.startswith("longtext") else ""
 
 
-def rows_of(compiler: Any, rows: Iterable[Any]) -> Iterator[Sequence[Any]]:
-    """Yield rows that ``compiler`` read, as plain Python values."""
+def rows_of(compiler: Any, chunks: Iterable[Rows]) -> Iterator[Rows]:
+    """Yield what ``compiler`` read, rows in lists, as plain Python values."""
     if compiler.select is None:
         return
     connection = compiler.connection
-    converters: list[tuple[int, Any, list[Any]]] = []
+    converters: list[tuple[int, Convert]] = []
     for index, (expression, *_) in enumerate(compiler.select[: compiler.col_count]):
         if isinstance(expression, Col):
             # A foreign key's column is converted as what it points at.
@@ -156,18 +157,26 @@ def rows_of(compiler: Any, rows: Iterable[Any]) -> Iterator[Sequence[Any]]:
             # The only one that takes values out of their JSON.
             found.append(_json_again)
         if found:
-            converters.append((index, expression, found))
-    if not converters:
-        yield from rows
-        return
-    for row in rows:
-        values = list(row)
-        for index, expression, found in converters:
-            value = values[index]
-            for convert in found:
-                value = convert(value, expression, connection)
-            values[index] = value
-        yield values
+            converters.append((index, _one_after_the_other(found, expression, connection)))
+    for chunk in chunks:
+        yield _changed(chunk, converters) if converters else chunk
+
+
+def _one_after_the_other(converters: Sequence[Any], expression: Any, connection: Any) -> Convert:
+    def convert(value: Any) -> Any:
+        for converter in converters:
+            value = converter(value, expression, connection)
+        return value
+
+    return convert
+
+
+def _changed(rows: Rows, changes: Sequence[tuple[int, Convert]]) -> Rows:
+    made = [list(row) for row in rows]
+    for index, change in changes:
+        for row in made:
+            row[index] = change(row[index])
+    return made
 
 
 def _json_again(value: Any, expression: Any, connection: Any) -> Any:
@@ -178,29 +187,22 @@ def _json_again(value: Any, expression: Any, connection: Any) -> Any:
 
 
 def adapted(
-    rows: Iterator[Sequence[Any]], fields: Sequence[Any], home: Any, connection: Any
-) -> Iterator[Sequence[Any]]:
+    chunks: Iterator[Rows], fields: Sequence[Any], home: Any, connection: Any
+) -> Iterator[Rows]:
     """Yield rows of plain values of ``fields`` from ``home`` as ``connection`` takes them.
 
     Raises ``DataError`` for what it cannot hold.
     """
     adapters = [
-        (index, adapt)
+        (index, _unless_null(adapt))
         for index, field in enumerate(fields)
         if (adapt := adapter(field, home, connection)) is not None
     ]
-    return _adapted(rows, adapters) if adapters else rows
+    return (_changed(chunk, adapters) for chunk in chunks) if adapters else chunks
 
 
-def _adapted(
-    rows: Iterator[Sequence[Any]], adapters: list[tuple[int, Convert]]
-) -> Iterator[Sequence[Any]]:
-    for row in rows:
-        values = list(row)
-        for index, adapt in adapters:
-            if values[index] is not None:
-                values[index] = adapt(values[index])
-        yield values
+def _unless_null(adapt: Convert) -> Convert:
+    return lambda value: None if value is None else adapt(value)
 
 
 def adapter(field: Any, home: Any, connection: Any) -> Convert | None:
@@ -226,6 +228,8 @@ def adapter(field: Any, home: Any, connection: Any) -> Convert | None:
     if internal == "DecimalField":
         declared = getattr(field, "model", None) is not None
         return _decimal(vendor, declared, refuse) if vendor != "postgresql" else None
+    if vendor == "postgresql" == home.vendor and internal != "DateTimeField":
+        return None
     if internal == "DateTimeField":
         return lambda value: ops.adapt_datetimefield_value(_moment(value))
     if internal == "DateField":

@@ -365,6 +365,14 @@ class TestStatements:
         found = spanning(alias).filter(char="100 %s %%").annotate(x=RawSQL("'%%'", []))
         assert [(row.integer, row.x) for row in found] == [(4, "%")]
 
+    def test_long_texts_come_in_several_pieces(self, amount, alias, monkeypatch):
+        load()
+        monkeypatch.setattr(shipment, "PACKET", 25)
+        Crate.objects.update(text="long text")
+        Waybill.objects.update(text="long text")
+        same = {"default": "crate__text", "blog": "waybills__text"}[alias]
+        assert integers(spanning(alias).filter(**{same: F("text")})) == list(range(ROWS))
+
     def test_nothing_to_bring(self, amount, alias):
         model = spanning(alias).model
         model.objects.create(integer=1)
