@@ -1,8 +1,8 @@
 """The compilers of queries that may span.
 
 Owns how Django's compiling is joined: what a compiler does about tables that live elsewhere.
-Everything is Django's own until ``get_from_clause()`` meets such a table while a query is
-run; then the query is compiled again, each of its SELECTs by ``_in_parts()``.
+Everything is Django's own until ``WatchedCompiler`` meets such a table while a query is run;
+then the query is compiled again, each of its SELECTs by ``PartedCompiler._in_parts()``.
 """
 
 from __future__ import annotations
@@ -22,27 +22,33 @@ from xdbrel.query import run as runs
 from xdbrel.query.planner import plan
 from xdbrel.query.shipment import QueryShipment
 
-_made: dict[type[Any], type[Any]] = {}
+_made: dict[tuple[type[Any], bool], type[Any]] = {}
 
 
-def spanning(compiler: type[Any]) -> type[Any]:
-    """Return the subclass of a compiler's class that knows of other databases."""
+def spanning(compiler: type[Any], *, in_parts: bool = False) -> type[Any]:
+    """Return the subclass of Django's class of a compiler that knows of other databases.
+
+    ``in_parts`` asks for the one that takes queries apart; the other only watches.
+    """
     try:
-        return _made[compiler]
+        return _made[compiler, in_parts]
     except KeyError:
-        made = _made[compiler] = type(compiler.__name__, (SpanningCompiler, compiler), {})
+        own = PartedCompiler if in_parts else WatchedCompiler
+        made = type(compiler.__name__, (own, compiler), {"django_class": compiler})
+        _made[compiler, in_parts] = made
         return made
 
 
-class SpanningCompiler:
-    """What is added to each of Django's compilers."""
+class WatchedCompiler:
+    """What is added to each of Django's compilers: a look at the tables, as long as none is far.
+
+    It is the state of its connection (``run.STATE``) while its query is run as it is.
+    """
 
     query: Any
     connection: Any
-    select: Any
-    klass_info: Any
+    django_class: type[Any]
 
-    #: A compiler is the state of its connection (``run.STATE``) while its query is watched.
     active = False
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
@@ -50,6 +56,47 @@ class SpanningCompiler:
 
     def execute_returning_sql(self, *args: Any, **kwargs: Any) -> Any:
         return runs.execute(self, super().execute_returning_sql, args, kwargs)  # type: ignore[misc]
+
+    def take_apart(self) -> None:
+        """Compile in parts from now on."""
+        self.__class__ = spanning(self.django_class, in_parts=True)
+
+    def get_from_clause(self) -> Any:
+        query, run = self.query, self.connection.__dict__.get(runs.STATE)
+        if query.extra_tables or not (
+            run is None
+            # The one table of the query itself is here.
+            or (run is self and len(query.alias_map) == 1)
+        ):
+            self._look(run)
+        return super().get_from_clause()  # type: ignore[misc]
+
+    def _look(self, run: Any) -> None:
+        """Raise ``Spans`` if a table is elsewhere while the query is run."""
+        if run is not None and settings.SPANNING_QUERIES:
+            if self.query.extra_tables:
+                self._refuse_extra_tables()
+            if blocks.find(self):
+                raise runs.Spans
+
+    def _refuse_extra_tables(self) -> None:
+        here = self.connection.alias
+        named = raw.elsewhere(" ".join(self.query.extra_tables), here)
+        for model, home in named.items():
+            raise NotSupportedError(
+                f"extra(tables=[{model._meta.db_table!r}]) names the table of "
+                f"{model._meta.label}, which lives in database {home!r}, in a query on database "
+                f"{here!r}; what is written by hand is not brought here. Follow a relation to "
+                f"{model._meta.label} in filter() or annotate() instead, or ask Subquery() or "
+                f"Exists() for it."
+            )
+
+
+class PartedCompiler(WatchedCompiler):
+    """What is added to the compilers of a query that spans."""
+
+    select: Any
+    klass_info: Any
 
     def as_sql(self, *args: Any, **kwargs: Any) -> Any:
         run = self.connection.__dict__.get(runs.STATE)
@@ -71,16 +118,10 @@ class SpanningCompiler:
 
     def get_from_clause(self) -> Any:
         run = self.connection.__dict__.get(runs.STATE)
-        if run is None:
-            return super().get_from_clause()  # type: ignore[misc]
-        if self.query.extra_tables and settings.SPANNING_QUERIES:
+        if run is None or not run.active:
+            return super().get_from_clause()
+        if self.query.extra_tables:
             self._refuse_extra_tables()
-        if not run.active:
-            # The one table of the query itself is here.
-            alone = run is self and len(self.query.alias_map) == 1
-            if not alone and settings.SPANNING_QUERIES and blocks.find(self):
-                raise runs.Spans
-            return super().get_from_clause()  # type: ignore[misc]
         result: list[str] = []
         params: list[Any] = []
         for alias, entry in tuple(self.query.alias_map.items()):
@@ -103,18 +144,6 @@ class SpanningCompiler:
             if alias not in self.query.alias_map or self.query.alias_refcount[alias] == 1:
                 result.append(f", {self._quoted(alias)}")
         return result, params
-
-    def _refuse_extra_tables(self) -> None:
-        here = self.connection.alias
-        named = raw.elsewhere(" ".join(self.query.extra_tables), here)
-        for model, home in named.items():
-            raise NotSupportedError(
-                f"extra(tables=[{model._meta.db_table!r}]) names the table of "
-                f"{model._meta.label}, which lives in database {home!r}, in a query on database "
-                f"{here!r}; what is written by hand is not brought here. Follow a relation to "
-                f"{model._meta.label} in filter() or annotate() instead, or ask Subquery() or "
-                f"Exists() for it."
-            )
 
     def collapse_group_by(self, expressions: Any, having: Any) -> Any:
         run = self.connection.__dict__.get(runs.STATE)
@@ -291,8 +320,8 @@ class _Order(Expression):
         super().__init__()
         self.sql = sql
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
-        return self.sql, []
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[str | int, ...]]:
+        return self.sql, ()
 
     def get_group_by_cols(self) -> list[Any]:
         return [self]

@@ -117,7 +117,8 @@ def explain_cross_db(queryset: models.QuerySet[Any], *, analyze: bool = False) -
 
 
 def _planned(queryset: models.QuerySet[Any], plan: QueryPlan) -> Any:
-    compiler = queryset.query.get_compiler(using=plan.using)
+    compiler: Any = queryset.query.get_compiler(using=plan.using)
+    compiler.take_apart()
     run = runs.Run(compiler, dry=True)
     sql = ""
     with uncached(), run.on_connection(), suppress(EmptyResultSet):

@@ -18,6 +18,7 @@ from django.db.models.sql import Query
 from xdbrel.query import places, raw, statistics
 from xdbrel.query.compiler import spanning
 from xdbrel.query.explain import explain_cross_db, max_shipped_rows
+from xdbrel.query.run import STATE
 
 _django_get_compiler = Query.get_compiler
 
@@ -37,5 +38,7 @@ def _get_compiler(
 ) -> Any:
     compiler = _django_get_compiler(self, using, connection, elide_empty)
     if places.several():
-        compiler.__class__ = spanning(type(compiler))
+        state = compiler.connection.__dict__.get(STATE)
+        in_parts = state is not None and state.active
+        compiler.__class__ = spanning(compiler.__class__, in_parts=in_parts)
     return compiler

@@ -151,6 +151,7 @@ def execute(
     finally:
         state[STATE] = before
     compiler.query = pristine
+    compiler.take_apart()
     run = Run(compiler)
     run.takes_rows = _result_type(args, kwargs) in (MULTI, SINGLE)
     if OBSERVED in state:
