@@ -12,7 +12,7 @@ from django.db.models.sql import query as queries
 
 from tests.apps.blog.models import Post
 from xdbrel.query import hook, raw
-from xdbrel.query.compiler import SpanningCompiler, spanning
+from xdbrel.query.compiler import PartedCompiler, WatchedCompiler, spanning
 
 EVERY = [
     compilers.SQLCompiler,
@@ -52,16 +52,17 @@ def test_no_query_has_a_get_compiler_of_its_own():
         assert "get_compiler" not in vars(getattr(sql, name))
     for query in (sql.InsertQuery(Post), sql.UpdateQuery(Post)):
         assert query.get_compiler.__module__ == "xdbrel.cascade.key_watch"
-        assert isinstance(query.get_compiler("blog"), SpanningCompiler)
+        assert isinstance(query.get_compiler("blog"), WatchedCompiler)
 
 
 @pytest.mark.parametrize("django", EVERY)
 def test_a_compiler_stays_what_it_is(django):
     """Backends' own compilers and ``isinstance()`` go on as before."""
-    made = spanning(django)
-    assert made is spanning(django)
-    assert made.__name__ == django.__name__
-    assert made.__mro__[1:3] == (SpanningCompiler, django)
+    watched, parted = spanning(django), spanning(django, in_parts=True)
+    assert watched is spanning(django)
+    assert watched.__name__ == parted.__name__ == django.__name__
+    assert watched.__mro__[1:3] == (WatchedCompiler, django)
+    assert parted.__mro__[1:4] == (PartedCompiler, WatchedCompiler, django)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_one_database_is_left_to_django(monkeypatch):
     assert type(compiler) is connections["blog"].ops.compiler("SQLCompiler")
     monkeypatch.setattr(hook.places, "_several", True)
     compiler = Post.objects.all().query.get_compiler("blog")
-    assert isinstance(compiler, SpanningCompiler)
+    assert isinstance(compiler, WatchedCompiler)
 
 
 def test_a_queryset_says_how_it_is_run():
