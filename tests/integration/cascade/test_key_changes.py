@@ -484,6 +484,27 @@ def test_the_relay_takes_changes_and_deletions_in_turn(ada, note):
     assert slugs() == ["bob"]
 
 
+def test_deletions_that_are_settled_together_stay_before_the_changes_that_came_later(
+    ada, note, settings
+):
+    """bob and tim went; then ada became bob, and bob became kim."""
+    settings.XDBREL = {**settings.XDBREL, "RELAY_BATCH_SIZE": 4}
+    with Away("blog"):
+        for slug in ("bob", "tim"):
+            Subject.objects.create(slug=slug).delete()
+        Subject.objects.filter(slug="ada").update(slug="bob")
+        Subject.objects.filter(slug="bob").update(slug="kim")
+    make_due()
+    # The deletions alone are claimed first, two for each of two relations.
+    assert relay().failed == 0
+    assert slugs() == ["kim"]
+    # A late source of ada's goes the same way at the second look.
+    Note.objects.create(subject_id="ada", text="late")
+    make_due()
+    assert relay().failed == 0
+    assert slugs() == ["kim", "kim"]
+
+
 def test_the_relay_spares_sources_of_whoever_lives_on(ada, note):
     """ada became eve; another ada came and went while the sources were away."""
     with Away("blog"):
@@ -695,10 +716,10 @@ def test_what_a_change_costs(counted):
 
 def test_djangos_shape():
     """What the patch of ``UpdateQuery`` leans on."""
-    # Nothing of Django's own is replaced: the method is the base class's.
-    assert key_watch._django_get_compiler is sql.Query.get_compiler
+    # Nothing of Django's own is replaced: the method is the base class's, which may be
+    # that of queries that span.
+    assert sql.DeleteQuery.get_compiler is sql.Query.get_compiler
     assert sql.UpdateQuery.get_compiler is key_watch._get_compiler
-    assert key_watch._django_get_insert_compiler is sql.Query.get_compiler
     assert sql.InsertQuery.get_compiler is key_watch._get_insert_compiler
     # Whatever else runs an UPDATE would pass by.
     runs = {name for name in vars(SQLUpdateCompiler) if name.startswith("execute")}
