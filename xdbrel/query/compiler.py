@@ -161,24 +161,44 @@ class PartedCompiler(WatchedCompiler):
             return found
         return [self._ordered_as_at_home(run, *ordering) for ordering in found]
 
+    def get_distinct(self) -> Any:
+        run = self.connection.__dict__.get(runs.STATE)
+        if run is None or not run.active or not any(run.scopes):
+            return super().get_distinct()  # type: ignore[misc]
+        compile_ = vars(self)["compile"]
+
+        def in_order(node: Any) -> Any:
+            return compile_(self._place_at_home(run, node) or node)
+
+        # DISTINCT ON names what ORDER BY names.
+        vars(self)["compile"] = in_order
+        try:
+            return super().get_distinct()  # type: ignore[misc]
+        finally:
+            vars(self)["compile"] = compile_
+
     def _ordered_as_at_home(self, run: Any, term: Any, compiled: Any) -> Any:
         """Return a term of ORDER BY that sorts text as its own database does."""
-        column = term.expression
+        place = self._place_at_home(run, term.expression)
+        if place is None:
+            return term, compiled
+        term = term.copy()
+        term.expression = place
+        sql, params = self.compile(term)  # type: ignore[attr-defined]
+        return term, (sql, params, False)
+
+    def _place_at_home(self, run: Any, column: Any) -> Any:
+        """Return what sorts as a column does at home; ``None`` if that is the column itself."""
         if isinstance(column, Ref):
             (column,) = column.get_source_expressions()
         shipment = run.shipment_of(column.alias) if isinstance(column, Col) else None
         if shipment is None:
-            return term, compiled
+            return None
         own = shipment.column(column.alias, column.target)
         name, suffix = shipment.ordering(column.alias, column.target, self.connection.alias)
         if name == own and not suffix:
-            return term, compiled
-        term = term.copy()
-        term.expression = _Order(
-            f"{self._quoted(shipment.block.root)}.{self._quoted(name)}{suffix}"
-        )
-        sql, params = self.compile(term)  # type: ignore[attr-defined]
-        return term, (sql, params, False)
+            return None
+        return _Order(f"{self._quoted(shipment.block.root)}.{self._quoted(name)}{suffix}")
 
     def _in_parts(self, run: Any, *args: Any, **kwargs: Any) -> Any:
         """Compile the query with what lives elsewhere taken from shipments."""
