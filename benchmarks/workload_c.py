@@ -49,16 +49,16 @@ PAIRS = {"postgresql": "PostgreSQL", "mariadb": "MariaDB + PostgreSQL", "sqlite"
 
 TITLES = {
     "page rare": "page, 10 users match",
-    "page some": "page, 10,000 match",
-    "page many": "page, 500,000 match",
+    "page some": "page, {some:,} match",
+    "page many": "page, {many:,} match",
     "page late": "page, all matches at the end",
     "page mute": "page, too few matches",
     "order": "ordered by the other side",
     "group": "grouped by the other side",
     "top": "grouped, the first 20",
     "count rare": "count, 10 users match",
-    "count some": "count, 10,000 match",
-    "count many": "count, 500,000 match",
+    "count some": "count, {some:,} match",
+    "count many": "count, {many:,} match",
     "select_related": "select_related",
 }
 
@@ -103,6 +103,14 @@ class Data:
     title: str
     directory: str
     times: int = 1
+
+    def about(self, case: str, where: str = "") -> str:
+        """Return what a case asks of these databases, in words."""
+        from benchmarks.data_c.databases import Sizes
+
+        users = Sizes.scaled(self.scale).users
+        asked = TITLES[case].format(some=users // 100, many=users // 2)
+        return f"{where or self.title}, {asked}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -167,7 +175,7 @@ class Way:
 
     @property
     def title(self) -> str:
-        return f"{self.data.title}, {TITLES[self.case]}: {LABELS[self.name]}"
+        return f"{self.data.about(self.case)}: {LABELS[self.name]}"
 
     def row(self, more: str = "", **measured: Any) -> dict[str, Any]:
         """Return a row of results; ``more`` is added to its name."""
@@ -256,7 +264,7 @@ def run(
         for way in _measured(data, growing, GROWING_WAYS, keep, rows):
             before = seconds.get((way.case, way.name))
             if way.name in ("ours", "one") and way.seconds and before is not None:
-                against = f"{PAIRS['postgresql']}, {TITLES[way.case]}: {LABELS[way.name]}"
+                against = f"{data.about(way.case, PAIRS['postgresql'])}: {LABELS[way.name]}"
                 ratio = round(way.median / before, 3)
                 rows.append(way.row(ratio=ratio, against=against))
     if not keep:
