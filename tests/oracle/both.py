@@ -114,6 +114,9 @@ def plain(value: Any, side: str, around: tuple[models.Model, ...] = ()) -> Any:
 def _instance(instance: models.Model, side: str, around: tuple[models.Model, ...]) -> Any:
     if any(instance is one for one in around):
         return [type(instance).__name__, instance.pk]
+    home = WHOLE if side == WHOLE else placement.home(type(instance))
+    if instance._state.db != home:
+        return f"{instance!r} of {home!r} that is said to be of {instance._state.db!r}"
     found = [(name, value) for name, value in vars(instance).items() if name != "_state"]
     # What select_related() brought; plain keys are among the attributes.
     found += [(f"{name}.", one) for name, one in instance._state.fields_cache.items()]

@@ -17,6 +17,8 @@ VALUES = {
     "text": ("''", "'a'", "'b'", "'ab'", "'ba'", "'c'"),
     "bool": ("False", "True"),
     "decimal": ("Decimal('0.00')", "Decimal('1.50')", "Decimal('-2.25')", "Decimal('10.00')"),
+    # Of averages, which no row holds.
+    "average": ("0", "1", "2"),
     "date": ("date(2020, 1, 1)", "date(2020, 1, 31)", "date(2021, 3, 1)"),
     "moment": (
         "datetime(2020, 1, 1, 0, 0, tzinfo=UTC)",

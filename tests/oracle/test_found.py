@@ -1,6 +1,7 @@
 """What the random querysets of ``test_random`` found, each the smallest that shows it."""
 
 import pytest
+from django.db import connections
 
 from tests.oracle.both import differences
 from tests.oracle.sizes import AS_IF_MANY
@@ -37,3 +38,22 @@ def test_a_union_with_a_part_that_spans():
         "Country(id=1)",
         "Author(id=1, country_id=1)",
     )
+
+
+@pytest.mark.xfail(
+    connections["blog"].vendor == "mysql",
+    strict=True,
+    reason="MariaDB: commands out of sync while another read is open",
+)
+@pytest.mark.parametrize(
+    "query",
+    [
+        "Country.objects.filter(authors__posts__pk__in=Country.objects.filter(pk=0).values('pk'))",
+        "Author.objects.order_by().values_list('pk', 'name').union("
+        "Profile.objects.order_by().filter(pk=0).values_list('pk', 'author__pupils__name'))",
+    ],
+    ids=["in", "union"],
+)
+def test_a_part_that_spans_itself_is_brought_from_a_server(query):
+    """A server is asked nothing while it is still answering."""
+    check(query)
