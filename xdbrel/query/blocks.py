@@ -31,6 +31,8 @@ class Block:
     conditions: list[Any] = field(default_factory=list)
     #: Whether equal rows count as one.
     distinct: bool = False
+    #: Whether what comes are aggregates, for each value of the other columns.
+    grouped: bool = False
 
     @property
     def root(self) -> str:
@@ -93,6 +95,8 @@ class Block:
         query.where = WhereNode([*self.conditions, *conditions])
         query.distinct = self.distinct
         query.select = tuple(select)
+        if self.grouped:
+            query.group_by = tuple(one for one in select if not one.contains_aggregate)
         return query
 
 

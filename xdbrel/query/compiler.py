@@ -7,17 +7,18 @@ then the query is compiled again, each of its SELECTs by ``PartedCompiler._in_pa
 
 from __future__ import annotations
 
-from functools import partial
+import functools
 from typing import Any
 
 from django.core.exceptions import FieldError
 from django.db import NotSupportedError, models
+from django.db.models.aggregates import Aggregate
 from django.db.models.expressions import Col, Expression, Ref
 from django.db.models.sql import compiler as django_compilers
 
 from xdbrel import compat
 from xdbrel.conf import settings
-from xdbrel.query import blocks, places, raw, references
+from xdbrel.query import blocks, partial, places, raw, references
 from xdbrel.query import run as runs
 from xdbrel.query.planner import plan
 from xdbrel.query.shipment import QueryShipment
@@ -255,7 +256,7 @@ class PartedCompiler(WatchedCompiler):
             infos += info.get("related_klass_infos", ())
             home = places.elsewhere(info["model"], self.connection.alias)
             if home is not None:
-                info["local_setter"] = partial(_set_home, home, info["local_setter"])
+                info["local_setter"] = functools.partial(_set_home, home, info["local_setter"])
 
     def _distinct(self) -> list[Any]:
         """Return the expressions of DISTINCT ON, which Django hands out as SQL alone."""
@@ -275,6 +276,13 @@ class PartedCompiler(WatchedCompiler):
         return found
 
     def _compile_in_parts(self, node: Any) -> Any:
+        if isinstance(node, Aggregate):
+            run = self.connection.__dict__[runs.STATE]
+            for shipment in dict.fromkeys(run.scopes[-1].values()):
+                if node in shipment.aggregates:
+                    name = shipment.part(node)
+                    column = f"{self._quoted(shipment.block.root)}.{self._quoted(name)}"
+                    return partial.whole(node, column, self.connection.vendor), ()
         if isinstance(node, Col):
             run = self.connection.__dict__[runs.STATE]
             shipment = run.shipment_of(node.alias)

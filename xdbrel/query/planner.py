@@ -14,13 +14,22 @@ What decides is cheap: the catalogs' estimates and reads of a bounded number of 
 
 from __future__ import annotations
 
-from functools import partial
+import functools
 from typing import Any
 
 from django.db import NotSupportedError, connections
 from django.db.models.sql.where import AND, WhereNode
 
-from xdbrel.query import blocks, conditions, keysets, limits, references, statistics, walk
+from xdbrel.query import (
+    blocks,
+    conditions,
+    keysets,
+    limits,
+    partial,
+    references,
+    statistics,
+    walk,
+)
 from xdbrel.query.blocks import Block
 from xdbrel.query.shipment import BlockShipment
 from xdbrel.query.truth import truth_of
@@ -141,7 +150,7 @@ class Planner:
         """Make sets of keys of conditions that stand beside others, or of blocks that may lack."""
         for block in self.blocks:
             if block.key is not None:
-                member = partial(self._member, block)
+                member = functools.partial(self._member, block)
                 self.query.where = _node(conditions.replace(self.query.where, block, member))
 
     def _member(self, block: Block, condition: Any) -> Any:
@@ -240,7 +249,9 @@ class Planner:
         for block in self.blocks:
             if connections[block.home].vendor != connections[self.using].vendor:
                 self.query.where = _node(
-                    conditions.replace_anywhere(self.query.where, block, partial(truth_of, block))
+                    conditions.replace_anywhere(
+                        self.query.where, block, functools.partial(truth_of, block)
+                    )
                 )
 
     def bring(self, *, reduce: bool) -> None:
@@ -275,6 +286,11 @@ class Planner:
                 shipment.column(block.root, field)
         self.run.ship(shipment)
         shipment.reason = "columns of it are needed"
+        aggregates = [] if whole else partial.aggregates_of(self, block)
+        if aggregates:
+            block.grouped = True
+            shipment.aggregates = aggregates
+            shipment.reason = "its rows are counted, and need not come for that"
         for alias in block.aliases:
             self.run.scopes[-1][alias] = shipment
 

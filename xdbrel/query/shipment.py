@@ -224,6 +224,14 @@ class BlockShipment(Shipment):
     def __init__(self, home: str, label: str, block: Any) -> None:
         super().__init__(home, label)
         self.block = block
+        #: Aggregates whose parts are made at home.
+        self.aggregates: list[Any] = []
+
+    def part(self, aggregate: Any) -> str:
+        """Return the name here of the parts of an aggregate; they will be brought."""
+        name = f"xdbrel_part{self.aggregates.index(aggregate)}"
+        self.columns[name] = (aggregate, aggregate.output_field)
+        return name
 
     def column(self, alias: str, field: Any) -> str:
         """Return the name here of a column of one of the tables; it will be brought."""
