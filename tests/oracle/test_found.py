@@ -1,7 +1,6 @@
 """What the random querysets of ``test_random`` found, each the smallest that shows it."""
 
 import pytest
-from django.db import connections
 
 from tests.oracle.both import differences
 from tests.oracle.sizes import AS_IF_MANY
@@ -40,11 +39,6 @@ def test_a_union_with_a_part_that_spans():
     )
 
 
-@pytest.mark.xfail(
-    connections["blog"].vendor == "mysql",
-    strict=True,
-    reason="MariaDB: commands out of sync while another read is open",
-)
 @pytest.mark.parametrize(
     "query",
     [

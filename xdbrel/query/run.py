@@ -23,6 +23,7 @@ from xdbrel.conf import settings
 from xdbrel.query import raw
 from xdbrel.query.shipment import Shipment, drop_leftovers, finish, is_read_on, within
 from xdbrel.query.stitch import Answered
+from xdbrel.query.streaming import buffered
 
 STATE = "_xdbrel_run"
 LEFTOVERS = "_xdbrel_leftovers"
@@ -157,7 +158,7 @@ def execute(
     if OBSERVED in state:
         state[OBSERVED].append(run)
     try:
-        with uncached(), run.on_connection():
+        with uncached(), run.on_connection(), buffered(compiler.connection):
             result = django(*args, **kwargs)
     except (OperationalError, ProgrammingError) as error:
         run.end(failed=True)

@@ -29,6 +29,20 @@ def streamed(connection: Any) -> Iterator[None]:
         del vars(connection)["chunked_cursor"]
 
 
+@contextmanager
+def buffered(connection: Any) -> Iterator[None]:
+    """Let chunked cursors of the block fetch whole results, whoever asked for pieces.
+
+    A query that spans makes and drops tables on the connection that reads it.
+    """
+    streaming = vars(connection).pop("chunked_cursor", None)
+    try:
+        yield
+    finally:
+        if streaming is not None:
+            vars(connection)["chunked_cursor"] = streaming
+
+
 def _cursor(connection: Any) -> Any:
     connection.ensure_connection()
     driver = connection.connection
