@@ -270,7 +270,7 @@ class PartedCompiler(WatchedCompiler):
 
             vars(self)["compile"] = recorded
             try:
-                self.get_distinct()  # type: ignore[attr-defined]
+                self.get_distinct()
             finally:
                 vars(self)["compile"] = compile_
         return found
