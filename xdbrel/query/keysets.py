@@ -24,6 +24,11 @@ from xdbrel.query import references
 from xdbrel.query.blocks import Block
 from xdbrel.query.values import plain
 
+#: So many answers about NULL are remembered.
+REMEMBERED = 1_000
+
+_answers: dict[Any, bool | None] = {}
+
 
 def of_block(
     block: Block, limit: int, *, among: Sequence[Any] | None = None, condition: Any = None
@@ -159,8 +164,27 @@ def untrue(condition: Any) -> Any:
 def holds_for_none(block: Block, condition: Any) -> bool | None:
     """Tell whether ``condition`` is true where the block has no row: all its columns are NULL.
 
-    Its own database is asked. ``None`` if it cannot say.
+    Its own database is asked, once: no row plays a part. ``None`` if it cannot say.
     """
+    question = (block.home, _named(block, condition))
+    try:
+        if question in _answers:
+            return _answers[question]
+    except TypeError:  # a value that cannot be looked up
+        return _ask_of_none(block, condition)
+    if len(_answers) >= REMEMBERED:
+        _answers.clear()
+    answer = _answers[question] = _ask_of_none(block, condition)
+    return answer
+
+
+def _named(block: Block, condition: Any) -> Any:
+    """Return ``condition`` as it would be in any query: its aliases by their place."""
+    places = {entry.table_alias: f"x{place}" for place, entry in enumerate(block.entries)}
+    return WhereNode([condition.relabeled_clone(places)])
+
+
+def _ask_of_none(block: Block, condition: Any) -> bool | None:
     mentioned: dict[Any, Any] = {}
     for alias, field in references.columns(condition):
         if alias == references.ANYTHING or not isinstance(field, models.Field):

@@ -14,6 +14,7 @@ from django.db import connections, models
 from django.db import router as django_router
 
 from xdbrel import placement
+from xdbrel.conf import given
 from xdbrel.exceptions import HomeError
 
 #: Whether there is more than one database.
@@ -22,7 +23,7 @@ _several: bool | None = None
 #: where does not change while a project runs. Where they name homes alone, they are asked
 #: each time, since a home may depend on the request.
 _allowed: dict[tuple[type[models.Model], str], bool | None] = {}
-_asked: Any = None
+_asked: tuple[Any, Any] = (None, None)
 
 
 def several() -> bool:
@@ -66,9 +67,11 @@ def elsewhere(model: type[models.Model] | None, alias: str) -> str | None:
 def _said(model: type[models.Model], alias: str) -> bool | None:
     """Return what the routers say of ``model`` at ``alias``; ``None`` where all are silent."""
     global _asked
-    if _asked is not django_router.routers:
+    # Other routers, or other settings of ours, say something else.
+    routers, homes = django_router.routers, given()
+    if _asked[0] is not routers or _asked[1] is not homes:
         _allowed.clear()
-        _asked = django_router.routers
+        _asked = (routers, homes)
     try:
         return _allowed[model, alias]
     except KeyError:

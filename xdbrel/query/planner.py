@@ -17,6 +17,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from django.core.exceptions import FieldDoesNotExist
 from django.db import NotSupportedError, connections
 from django.db.models.sql.where import AND, WhereNode
 
@@ -122,8 +123,12 @@ class Planner:
         elsewhere = [block.model for block in self.blocks]
         for name in query.select_for_update_of:
             model: Any = query.model
-            for part in () if name == "self" else name.split("__"):
-                model = model._meta.get_field(part).related_model
+            try:
+                for part in () if name == "self" else name.split("__"):
+                    model = model._meta.get_field(part).related_model
+            except FieldDoesNotExist:
+                # Django says so, and what may be given.
+                continue
             if model in elsewhere:
                 block = self.blocks[elsewhere.index(model)]
                 raise NotSupportedError(
@@ -228,8 +233,11 @@ class Planner:
         self.untested.remove(block)
         for other in self.blocks:
             if column.alias in other.aliases and not other.optional:
-                # The key is a column of that block, whose own database applies it.
+                # The key is a column of that block, whose own database applies it. What was
+                # known of its keys is known no more.
                 other.conditions.append(member)
+                if other not in self.untested:
+                    self.untested.append(other)
                 return
         self.query.where = WhereNode([self.query.where, member], AND)
 
@@ -248,10 +256,9 @@ class Planner:
         """Let each block's own database judge the conditions that are left, if it might differ."""
         for block in self.blocks:
             if connections[block.home].vendor != connections[self.using].vendor:
+                judged = functools.partial(truth_of, block)
                 self.query.where = _node(
-                    conditions.replace_anywhere(
-                        self.query.where, block, functools.partial(truth_of, block)
-                    )
+                    conditions.replace_anywhere(self.query.where, block, judged)
                 )
 
     def bring(self, *, reduce: bool) -> None:
@@ -259,9 +266,8 @@ class Planner:
         for block in self.blocks:
             if reduce and block.join is not None:
                 self._reduce(block)
-            if self._is_exists() or (self.query.distinct and self.query.group_by is None):
-                # Rows that are equal in what is used of them add nothing.
-                block.distinct = True
+            # Where rows that are equal in what is used of them add nothing.
+            block.distinct = self._is_exists() or self._is_distinct()
             self.ship(block)
 
     def _reduce(self, block: Block) -> None:
@@ -293,6 +299,13 @@ class Planner:
             shipment.reason = "its rows are counted, and need not come for that"
         for alias in block.aliases:
             self.run.scopes[-1][alias] = shipment
+
+    def _is_distinct(self) -> bool:
+        return bool(
+            self.query.distinct
+            and self.query.group_by is None
+            and not any(getattr(one, "contains_over_clause", False) for one in self.compiler.used)
+        )
 
     def _is_exists(self) -> bool:
         query = self.query

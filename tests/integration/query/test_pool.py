@@ -38,7 +38,9 @@ def test_nothing_is_left_on_a_connection_that_goes_back(pooled, rows, monkeypatc
     if here == connections["default"].settings_dict["NAME"]:
         query = Author.objects.using(pooled.alias).filter(books__title="Notes").values_list("name")
     else:
-        query = Book.objects.using(pooled.alias).order_by("author__name").values_list("author__name")
+        query = (
+            Book.objects.using(pooled.alias).order_by("author__name").values_list("author__name")
+        )
     for _ in range(3):
         assert list(query.all()) == [("Ada",)]
         with pooled.cursor() as cursor:
