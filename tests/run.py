@@ -60,10 +60,15 @@ USUAL_LAYOUTS = {"5.2": ("mixed_reverse", "sqlite"), "6.1": ("mixed", "sqlite")}
 # All of it on SQLite; on servers, where it takes a quarter of an hour for each layout, what
 # needs them, and faults at every statement of some deletes. All of it where a layout is named.
 STATEMENTS, ROLLBACKS = "tests/faults/test_statements.py", "tests/faults/test_rollbacks.py"
+# Python 3.11 keeps what an error interrupted, and with it open reads of tables in shared
+# memory, which lock out who is next: random faults there are for the other Django.
+STATE_MACHINE = "tests/faults/test_state_machine.py"
 FAULTS: dict[str, dict[str, list[str]]] = {
-    "5.2": {"sqlite": ["tests/faults", f"--ignore={STATEMENTS}"]},
+    "5.2": {
+        "sqlite": ["tests/faults", f"--ignore={STATEMENTS}", f"--ignore={STATE_MACHINE}"],
+    },
     "6.1": {
-        "sqlite": [STATEMENTS],
+        "sqlite": [STATEMENTS, STATE_MACHINE],
         "mixed": ["tests/faults", f"--ignore={STATEMENTS}", f"--ignore={ROLLBACKS}"],
         "mixed_reverse": [
             STATEMENTS,

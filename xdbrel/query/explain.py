@@ -20,6 +20,7 @@ from xdbrel import placement
 from xdbrel.caching import uncached
 from xdbrel.query import run as runs
 from xdbrel.query import statistics
+from xdbrel.query.stitch import Answered
 
 #: As much of a statement as a line of the text shows.
 WIDTH = 300
@@ -121,7 +122,7 @@ def _planned(queryset: models.QuerySet[Any], plan: QueryPlan) -> Any:
     compiler.take_apart()
     run = runs.Run(compiler, dry=True)
     sql = ""
-    with uncached(), run.on_connection(), suppress(EmptyResultSet):
+    with uncached(), run.on_connection(), suppress(EmptyResultSet, Answered):
         sql, _ = compiler.as_sql()
     for shipment in run.shipments:
         sources = shipment.query()

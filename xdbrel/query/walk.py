@@ -227,7 +227,7 @@ def _top(planner: Any) -> bool:
     if outside.alias not in keysets.local_entries(planner.query, planner.blocks):
         return False
     order = list(_order(planner, terms, block))
-    tail = terms[len(order) :]
+    tail = [_spelled_out(term) for term in terms[len(order) :]]
     pattern = Pattern(planner)
     if (
         pattern.possible
@@ -274,6 +274,8 @@ def _stitched_top(
             own.select = (outside, *pattern.own.values())
             own.where = WhereNode([query.where, keysets.key_in(outside, list(step))])
             own.clear_ordering(force=True)
+            # The terms are as they are sorted by: nothing is to be reversed once more.
+            own.standard_ordering = True
             own.order_by = (OrderBy(keysets.PlaceOf(outside, list(step))), *tail)
             own.clear_limits()
             own.set_limits(high=need - len(rows))
@@ -344,9 +346,7 @@ def _order(planner: Any, terms: list[Any], block: Block) -> Iterator[OrderBy]:
     for term in terms:
         if not conditions.belongs(term, block):
             return
-        term = term.copy()
-        if isinstance(term.expression, Ref):
-            (term.expression,) = term.expression.get_source_expressions()
+        term = _spelled_out(term)
         if term.nulls_first is None and term.nulls_last is None:
             target = getattr(term.expression, "target", None)
             if target is None or target.null:
@@ -354,6 +354,14 @@ def _order(planner: Any, terms: list[Any], block: Block) -> Iterator[OrderBy]:
                 last = largest is not term.descending
                 term.nulls_first, term.nulls_last = (None, True) if last else (True, None)
         yield term
+
+
+def _spelled_out(term: Any) -> Any:
+    """Return a copy of a term of ORDER BY that names no place of the select list."""
+    term = term.copy()
+    if isinstance(term.expression, Ref):
+        (term.expression,) = term.expression.get_source_expressions()
+    return term
 
 
 def _is_page(planner: Any) -> bool:

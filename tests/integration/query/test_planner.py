@@ -3,7 +3,9 @@
 import pytest
 from django.db.models import Count, Window
 
+from tests.apps.blog.models import Translation
 from tests.apps.library.models import Author, Book, Sale
+from tests.apps.people.models import Language
 from xdbrel.query import limits
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -29,3 +31,26 @@ def test_equal_rows_are_all_there_for_a_window():
         Book.objects.create(title="x", author=ada)
     counted = Author.objects.annotate(n=Window(Count("books__title"))).distinct()
     assert list(counted.values_list("name", "n")) == [("Ada", 3)]
+
+
+@pytest.mark.parametrize("first_step", [1, 100])
+def test_pages_along_the_order_of_another_database(monkeypatch, first_step):
+    """The codes tell the languages apart, so that a page is put together key by key."""
+    monkeypatch.setattr(limits, "PAGE_KEYS", 0)
+    monkeypatch.setattr(limits, "FIRST_STEP", first_step)
+    monkeypatch.setattr(limits, "FEW", 0)
+    for code, texts in (("de", "ca"), ("en", "b"), ("fr", ""), ("it", "db")):
+        language = Language.objects.create(code=code)
+        for text in texts:
+            Translation.objects.create(language=language, text=text)
+    ordered = Translation.objects.order_by("language__code", "text")
+    expected = [("de", "a"), ("de", "c"), ("en", "b"), ("it", "b"), ("it", "d")]
+    for columns in (("language__code", "text"), ("text", "language__code")):
+        rows = [row if columns[0] == "language__code" else row[::-1] for row in expected]
+        for low, high in ((0, 2), (1, 4), (3, 9), (5, 6)):
+            assert list(ordered.values_list(*columns)[low:high]) == rows[low:high]
+        backwards = ordered.reverse().values_list(*columns)
+        assert list(backwards[:3]) == rows[:1:-1]
+    assert (ordered.first().text, ordered.last().text) == ("a", "d")
+    assert ordered.select_related("language").last().language.code == "it"
+    assert [step.strategy for step in ordered[:2].explain_cross_db().steps] == ["top"]
