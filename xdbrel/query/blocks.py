@@ -68,7 +68,7 @@ class Block:
     def key(self) -> tuple[Any, Any] | None:
         """The ``join``, if each row of the query finds one row at most; ``None`` otherwise."""
         join = self.join
-        return join if join and all(_finds_one(entry) for entry in self.entries) else None
+        return join if join and all(finds_one(entry) for entry in self.entries) else None
 
     def column(self, alias: str, target: Any) -> Any:
         """Return a column of one of the tables, as the block's own database reads it."""
@@ -141,7 +141,8 @@ def _is_plain(entry: Any) -> bool:
     )
 
 
-def _finds_one(entry: Any) -> bool:
+def finds_one(entry: Any) -> bool:
+    """Tell whether a joined table has one row at most for each row it is joined to."""
     if not entry.join_fields or len(entry.join_fields) != 1:
         return False
     return bool(entry.join_fields[0][1].unique)

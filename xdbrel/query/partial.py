@@ -15,7 +15,7 @@ from django.db.models import Count, Max, Min, Sum
 from django.db.models.aggregates import Aggregate
 
 from xdbrel.query import conditions, keysets, references
-from xdbrel.query.blocks import Block
+from xdbrel.query.blocks import Block, finds_one
 
 #: What puts the parts of each together.
 _WHOLE = {Count: "SUM", Sum: "SUM", Min: "MIN", Max: "MAX"}
@@ -37,7 +37,7 @@ def aggregates_of(planner: Any, block: Block) -> list[Any]:
         any(one.key is None for one in others)
         or planner.joins(block)
         or conditions.mentions([query.where], block)
-        or not all(map(_finds_one, entries.values()))
+        or not all(one.parent_alias is None or finds_one(one) for one in entries.values())
         or block.join[0].alias not in entries
     ):
         return []
@@ -94,9 +94,3 @@ def _parts(expression: Any) -> Iterator[Any]:
         yield expression
     for child in children:
         yield from _parts(child)
-
-
-def _finds_one(entry: Any) -> bool:
-    if entry.parent_alias is None:
-        return True
-    return len(entry.join_fields) == 1 and bool(entry.join_fields[0][1].unique)

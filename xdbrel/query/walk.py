@@ -22,7 +22,7 @@ from django.db.models.sql.where import WhereNode
 
 from xdbrel import keys
 from xdbrel.query import conditions, keysets, limits
-from xdbrel.query.blocks import Block
+from xdbrel.query.blocks import Block, finds_one
 from xdbrel.query.stitch import Answered, Pattern, rows_of
 
 
@@ -390,7 +390,7 @@ def _is_page(planner: Any) -> bool:
             for alias, count in query.alias_refcount.items()
             if count
         )
-        and all(entry.parent_alias is None or _finds_one(entry) for entry in entries.values())
+        and all(entry.parent_alias is None or finds_one(entry) for entry in entries.values())
     )
 
 
@@ -406,11 +406,6 @@ def _counts_rows(expression: Any, query: Any) -> bool:
 def _flat(expression: Any) -> Iterator[Any]:
     if hasattr(expression, "flatten"):
         yield from expression.flatten()
-
-
-def _finds_one(entry: Any) -> bool:
-    joined = entry.join_fields
-    return bool(joined) and len(joined) == 1 and bool(joined[0][1].unique)
 
 
 def _alone(planner: Any) -> Any:
