@@ -78,11 +78,15 @@ _PIECES = """(
 _FAST = """SELECT array_agg(few.key) INTO xdbrel_keys FROM (
     SELECT {key} AS key FROM gone WHERE gone.{column} IS NOT NULL LIMIT {limit} + 1
   ) AS few;
-  IF cardinality(xdbrel_keys) <= {limit} THEN
+  IF cardinality(xdbrel_keys) = 1 THEN
+    {single};
+  ELSIF cardinality(xdbrel_keys) <= {limit} THEN
     {fast};
   ELSIF xdbrel_keys IS NOT NULL THEN
     {slow};
   END IF"""
+#: One row gone is what happens most: nothing has to be sliced or joined for it.
+_SINGLE = "INSERT INTO {intents} ({columns}) VALUES {rows}"
 _SLICES = """(
     SELECT to_jsonb(xdbrel_keys[starts.first:starts.first + {size} - 1]) AS keys
     FROM generate_series(1, cardinality(xdbrel_keys), {size}) AS starts (first)
@@ -276,25 +280,32 @@ def _function(connection: Any, schema: str, capture: Capture, event: str) -> str
             table="gone" if event == "delete" else _EACH,
             column=column,
         )
-    row = Row(
-        relation="handles.handle",
-        keys="pieces.keys",
-        new_keys=new_keys,
-        deletion="{deletion}",
-        attempts="0",
-        available_at="statement_timestamp() + CASE WHEN {token} = '' THEN interval '0' "
-        f"ELSE interval '{settings.CLAIM_SECONDS} seconds' END",
-        claimed_by="{token}",
-        created_at="statement_timestamp()",
-    )
+
+    def values(relation: str, keys: str) -> str:
+        row = Row(
+            relation=relation,
+            keys=keys,
+            new_keys=new_keys,
+            deletion="{deletion}",
+            attempts="0",
+            available_at="statement_timestamp() + CASE WHEN {token} = '' THEN interval '0' "
+            f"ELSE interval '{settings.CLAIM_SECONDS} seconds' END",
+            claimed_by="{token}",
+            created_at="statement_timestamp()",
+        )
+        return row.values()
+
+    intents = f"{schema}.{quoted(connection, CascadeIntent._meta.db_table)}"
+    named = columns(lambda name: quoted(connection, name))
+    handles = [literal(handle) for handle in capture.relations_at(event)]
 
     def insert_from(pieces: str) -> str:
         return _INSERT.format(
-            intents=f"{schema}.{quoted(connection, CascadeIntent._meta.db_table)}",
-            columns=columns(lambda name: quoted(connection, name)),
-            values=row.values(),
+            intents=intents,
+            columns=named,
+            values=values("handles.handle", "pieces.keys"),
             keys=pieces,
-            handles=", ".join(literal(handle) for handle in capture.relations_at(event)),
+            handles=", ".join(handles),
         )
 
     insert = insert_from(source)
@@ -303,6 +314,13 @@ def _function(connection: Any, schema: str, capture: Capture, event: str) -> str
             key=_key(capture, f"gone.{column}"),
             column=column,
             limit=_IN_MEMORY,
+            single=_SINGLE.format(
+                intents=intents,
+                columns=named,
+                rows=", ".join(
+                    f"({values(handle, 'to_jsonb(xdbrel_keys)')})" for handle in handles
+                ),
+            ),
             fast=insert_from(_SLICES.format(size=settings.INTENT_KEYS)),
             slow=insert,
         )
