@@ -8,17 +8,14 @@ from django.db import connections
 from tests.apps.library.models import Author, Book
 from xdbrel.query import shipment
 
-HOMES = [alias for alias in ("default", "blog") if connections[alias].vendor == "postgresql"]
-
-pytestmark = [
-    pytest.mark.django_db(databases="__all__", transaction=True),
-    pytest.mark.skipif(not HOMES, reason="only Django's PostgreSQL has pools"),
-]
+pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
 
-@pytest.fixture(params=HOMES, scope="module")
+@pytest.fixture(params=["default", "blog"], scope="module")
 def pooled(request, django_db_setup):
     """An alias of the same database as one of the homes, with a pool of one connection."""
+    if connections[request.param].vendor != "postgresql":
+        pytest.skip("only Django's PostgreSQL has pools")
     name = f"pooled_{request.param}"
     settings = deepcopy(connections[request.param].settings_dict)
     settings["OPTIONS"] = {**settings["OPTIONS"], "pool": {"min_size": 1, "max_size": 1}}
