@@ -1,8 +1,8 @@
 """Pages of an ordered, limited query, found by walking along an order.
 
-Owns the two walks. *Along the query's own order* (``page``): its rows are read page by page,
+Owns the two walks. *Along the query's own order* (``Walk``): its rows are read page by page,
 without the blocks, and each page's keys are checked where the blocks live, until enough rows
-have stood the test. *Along a block's order* (``top``): the block's keys are read in order, and
+have stood the test. *Along a block's order* (``_top``): the block's keys are read in order, and
 the rows that have them counted, until they fill the page. Both need few rows where joining
 needs all, and both give up when they have gone too far for that.
 """
@@ -86,10 +86,11 @@ def _page(planner: Any) -> bool:
 
 def _groups(planner: Any) -> bool:
     """Narrow a query whose rows are groups, one for each of a block's keys."""
-    grouping = [block for block in planner.blocks if _groups_by_key(planner, block)]
-    if len(grouping) != 1 or len(planner.blocks) != 1:
+    if len(planner.blocks) != 1:
         return False
-    (block,) = grouping
+    (block,) = planner.blocks
+    if not _groups_by_key(planner, block):
+        return False
     outside = block.key[0]
     if conditions.mentions_any([*planner.compiler.order_by, planner.query.where], [block]):
         return False
