@@ -51,8 +51,8 @@ def aggregates_of(planner: Any, block: Block) -> list[Any]:
                 if not _is_plain(part, block):
                     return []
                 found.append(part)
-            elif conditions.belongs(part, block):
-                # Beside the aggregates, a column as it is.
+            elif conditions.mentions([part], block):
+                # Beside the aggregates, a column as it is, or what a subquery takes from here.
                 return []
     return found
 

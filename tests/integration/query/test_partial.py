@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from django.db.models import Count, F, Max, Min, Q, Sum
+from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery, Sum
 
 from tests.apps.library.models import Author, Book, Sale
 
@@ -96,3 +96,20 @@ def test_two_databases_further():
         "Bob": None,
         None: None,
     }
+
+
+def test_a_subquery_that_looks_at_both_sides_gets_the_rows():
+    """Its value differs from row to row of what is counted."""
+    as_long = Book.objects.filter(pages=OuterRef("books__pages"), author=OuterRef("pk"))
+    counted = Author.objects.annotate(n=Count("books"), same=Subquery(as_long.values("pages")[:1]))
+    rows = counted.order_by("name", "same").values_list("name", "n", "same")
+    assert sorted(rows, key=str) == sorted(
+        [
+            ("Ada", 1, 100),
+            ("Ada", 1, 250),
+            ("Ada", 1, None),
+            ("Bob", 1, 30),
+            ("Cleo", 0, None),
+        ],
+        key=str,
+    )
