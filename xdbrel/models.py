@@ -1,7 +1,8 @@
-"""The rows that xdbrel owns: intents, scan runs and their findings.
+"""The rows that xdbrel owns: intents, scans and their findings, repairs.
 
 An intent stands in the database of the targets it speaks of, so that it commits or
-vanishes with their delete. Runs and findings stand in ``XDBREL["INTEGRITY_DATABASE"]``.
+vanishes with their delete; a quarantined row in that of the sources, for the same reason.
+Scans, findings, repairs and heartbeats stand in ``XDBREL["INTEGRITY_DATABASE"]``.
 What writes these rows is ``xdbrel.cascade`` and ``xdbrel.integrity``.
 """
 
@@ -113,24 +114,52 @@ class PausedRelation(models.Model):
 
 
 class ScanRun(models.Model):
-    """One search for the orphans of one relation."""
+    """One search for the orphans of one relation, by one process or shared by many.
+
+    Its ranges say how far it is. What it found counts from ``confirmed_at`` on.
+    """
 
     class Status(models.TextChoices):
         RUNNING = "running", "running"
         COMPLETE = "complete", "complete"
+        #: Ended by an error or by a process that died; goes on from its ranges' positions.
         FAILED = "failed", "failed"
+
+    class Mode(models.TextChoices):
+        FULL = "full", "full"
+        #: Only what has changed since ``base``.
+        INCREMENTAL = "incremental", "incremental"
+        #: An estimate; has no findings.
+        SAMPLE = "sample", "sample"
 
     id = models.BigAutoField(primary_key=True)
     relation = models.CharField(max_length=255, db_index=True)
     source_alias = models.CharField(max_length=100)
     target_alias = models.CharField(max_length=100)
+    mode = models.CharField(max_length=12, choices=Mode.choices, default=Mode.FULL)
+    #: The run whose findings an incremental one adds to.
+    base = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True)
     strategy = models.CharField(max_length=30)
+    #: Why this strategy, with the figures that decided.
+    reason = models.TextField(blank=True, default="")
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.RUNNING)
     started_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
     seconds = models.FloatField(null=True, blank=True)
+    #: Keys looked at.
+    seen = models.BigIntegerField(default=0)
     orphans = models.BigIntegerField(default=0)
     distinct_keys = models.BigIntegerField(default=0)
+    #: How often it went on after it had been cut short.
+    resumed = models.PositiveIntegerField(default=0)
+    #: Up to which source, by primary key, whatever is written later counts as changed.
+    horizon = models.JSONField(encoder=DjangoJSONEncoder, null=True, blank=True)
+    #: Of a sample: share of orphans and its bounds.
+    estimate = models.JSONField(encoder=DjangoJSONEncoder, null=True, blank=True)
+    #: The second look: the last finding looked at, how many had a target again, and its end.
+    confirmed_upto = models.BigIntegerField(default=0)
+    healed = models.BigIntegerField(default=0)
+    confirmed_at = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(blank=True, default="")
 
     class Meta:
@@ -140,6 +169,60 @@ class ScanRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.relation}: {self.orphans} orphans, {self.status}"
+
+
+class ScanRange(models.Model):
+    """A part of a run, in the order of the source's keys: those in ``(after, upto]``.
+
+    Null is no bound. ``position`` is how far it is: findings up to there are recorded, in
+    the transaction that set it. Whoever holds it (``claimed_by``, ``until``) scans it.
+    """
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "pending"
+        COMPLETE = "complete", "complete"
+        FAILED = "failed", "failed"
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(ScanRun, on_delete=models.CASCADE, related_name="ranges")
+    number = models.PositiveIntegerField()
+    after = models.JSONField(encoder=DjangoJSONEncoder, null=True, blank=True)
+    upto = models.JSONField(encoder=DjangoJSONEncoder, null=True, blank=True)
+    position = models.JSONField(encoder=DjangoJSONEncoder, null=True, blank=True)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
+    attempts = models.PositiveIntegerField(default=0)
+    claimed_by = models.CharField(max_length=64, blank=True, default="")
+    until = models.DateTimeField(null=True, blank=True)
+    seen = models.BigIntegerField(default=0)
+    orphans = models.BigIntegerField(default=0)
+    distinct_keys = models.BigIntegerField(default=0)
+    last_error = models.TextField(blank=True, default="")
+
+    class Meta:
+        verbose_name = "scan range"
+        verbose_name_plural = "scan ranges"
+        constraints = [
+            models.UniqueConstraint(fields=["run", "number"], name="xdbrel_range_of_run")
+        ]
+
+    def __str__(self) -> str:
+        return f"range {self.number} of run {self.run_id}: {self.status}"
+
+
+class ScanLease(models.Model):
+    """Who scans a relation: one row for each relation that is being scanned."""
+
+    relation = models.CharField(max_length=255, primary_key=True)
+    run = models.ForeignKey(ScanRun, on_delete=models.CASCADE)
+    claimed_by = models.CharField(max_length=64)
+    until = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "scan lease"
+        verbose_name_plural = "scan leases"
+
+    def __str__(self) -> str:
+        return f"{self.relation}, until {self.until:%Y-%m-%d %H:%M:%S}"
 
 
 class Orphan(models.Model):
@@ -156,3 +239,87 @@ class Orphan(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key!r}: {self.sources} sources"
+
+
+class RepairRun(models.Model):
+    """What was done about a run's findings: who, when, what, how many."""
+
+    class Status(models.TextChoices):
+        RUNNING = "running", "running"
+        COMPLETE = "complete", "complete"
+        FAILED = "failed", "failed"
+
+    id = models.BigAutoField(primary_key=True)
+    relation = models.CharField(max_length=255, db_index=True)
+    #: The scan that found them; null once that was pruned.
+    run = models.ForeignKey(
+        ScanRun, on_delete=models.SET_NULL, null=True, blank=True, related_name="repairs"
+    )
+    policy = models.CharField(max_length=30)
+    #: What the policy was given beside the findings.
+    options = models.JSONField(encoder=DjangoJSONEncoder, default=dict)
+    dry_run = models.BooleanField(default=False)
+    source_alias = models.CharField(max_length=100)
+    target_alias = models.CharField(max_length=100)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.RUNNING)
+    #: Who asked for it: a user, a host and process, a task.
+    actor = models.CharField(max_length=255, blank=True, default="")
+    started_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    seconds = models.FloatField(null=True, blank=True)
+    keys = models.BigIntegerField(default=0)
+    healed = models.BigIntegerField(default=0)
+    rows = models.BigIntegerField(default=0)
+    #: Rows by model label, what a delete took with it included.
+    counts = models.JSONField(encoder=DjangoJSONEncoder, default=dict)
+    #: The last finding that was dealt with: a repair that was cut short goes on behind it.
+    position = models.BigIntegerField(default=0)
+    last_error = models.TextField(blank=True, default="")
+
+    class Meta:
+        verbose_name = "repair run"
+        verbose_name_plural = "repair runs"
+        indexes = [models.Index(fields=["relation", "-started_at"], name="xdbrel_repair_latest")]
+
+    def __str__(self) -> str:
+        return f"{self.relation}: {self.policy}, {self.rows} rows, {self.status}"
+
+
+class QuarantinedRow(models.Model):
+    """A row that a repair took out of its table, whole. Stands in the sources' home.
+
+    So it is written, and taken back, in the transaction that deletes or inserts the row.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    relation = models.CharField(max_length=255, db_index=True)
+    #: One token for a repair, the same as in its options.
+    repair = models.CharField(max_length=32, db_index=True)
+    model = models.CharField(max_length=255)
+    key = models.JSONField(encoder=DjangoJSONEncoder)
+    #: Column values by field name, as each field's own serialization makes them.
+    data = models.JSONField(encoder=DjangoJSONEncoder)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = "quarantined row"
+        verbose_name_plural = "quarantined rows"
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.key!r}, for {self.relation}"
+
+
+class Heartbeat(models.Model):
+    """When a kind of work was last done, by whom: silence shows that no worker runs."""
+
+    #: ``relay``, ``scan``, ``confirm``, ``prune``.
+    work = models.CharField(max_length=30, primary_key=True)
+    ran_at = models.DateTimeField(default=timezone.now)
+    worker = models.CharField(max_length=255, blank=True, default="")
+
+    class Meta:
+        verbose_name = "heartbeat"
+        verbose_name_plural = "heartbeats"
+
+    def __str__(self) -> str:
+        return f"{self.work}, {self.ran_at:%Y-%m-%d %H:%M:%S}"
