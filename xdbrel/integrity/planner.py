@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from django.db import connections, models
 
 from xdbrel.integrity.ends import End
@@ -15,20 +17,28 @@ PLENTY = 1_000_000
 RARE = 50
 
 
-def choose(source: End, target: End) -> str:
-    """Return the name of the strategy for these ends.
+@dataclass(frozen=True)
+class Choice:
+    """A strategy's name, and in one sentence why, with the figures that decided."""
+
+    strategy: str
+    reason: str
+
+
+def choose(source: End, target: End) -> Choice:
+    """Return the strategy for these ends.
 
     Gaps for integer keys, unless the database's statistics say that a few sources stand
     against very many targets; merge for everything else.
     """
     if not (source.is_integer and target.is_integer):
-        return "merge"
+        return Choice("merge", "keys are not integers")
     targets = row_estimate(target.model, target.using)
     if targets is not None and targets >= PLENTY:
         rows = row_estimate(source.model, source.using)
         if rows is not None and rows * RARE < targets:
-            return "merge"
-    return "gaps"
+            return Choice("merge", f"about {rows} sources against {targets} targets")
+    return Choice("gaps", "integer keys")
 
 
 def validate(name: str, source: End, target: End) -> str:

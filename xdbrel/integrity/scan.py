@@ -18,6 +18,7 @@ from django.db import DatabaseError
 from xdbrel.caching import uncached
 from xdbrel.integrity import ends, findings, planner, targets
 from xdbrel.integrity.ends import End
+from xdbrel.integrity.ranges import KeyRange
 from xdbrel.integrity.strategies import STRATEGIES
 from xdbrel.models import ScanRun
 from xdbrel.relations import Relation
@@ -79,14 +80,14 @@ def scan(
     source, target = ends.of(relation)
     with uncached():
         if strategy is None:
-            strategy = planner.choose(source, target)
+            strategy = planner.choose(source, target).strategy
         else:
             planner.validate(strategy, source, target)
         started = time.perf_counter()
         run = findings.start(source, target, strategy)
         seen = orphans = distinct_keys = 0
         with _failure_recorded(run):
-            for batch in STRATEGIES[strategy](source, target):
+            for batch in STRATEGIES[strategy](source, target, KeyRange()):
                 seen += batch.seen
                 confirmed = _look_again(target, batch.found)
                 if confirmed:

@@ -14,6 +14,7 @@ from django.db.models import Count, F, QuerySet
 
 from xdbrel import keys
 from xdbrel.integrity.ends import KEY, End, Exact, Page, fetch
+from xdbrel.integrity.ranges import KeyRange
 
 #: Most distinct keys in one page: some 10 MB of Python objects, and few enough statements
 #: for their overhead not to show beside the rows that they read.
@@ -25,30 +26,28 @@ RANGES = 100
 #: The name of the number of rows in a query of ours.
 ROWS = "xdbrel_rows"
 
-#: A range of keys, both bounds outside of it; None is no bound.
-Range = tuple[Any, Any]
 
-
-def pages(source: End, after: Any = None, upto: Any = None) -> Iterator[list[Any]]:
-    """Yield the distinct keys in ``(after, upto]``, in the database's order, page by page."""
+def pages(source: End, within: KeyRange) -> Iterator[tuple[list[Any], Any]]:
+    """Yield the distinct keys in a range, page by page, each with the key up to which that is."""
     if source.is_text:
-        yield from _pages_of_text(source, after, upto)
+        yield from _pages_of_text(source, within)
         return
+    after = within.after
     while True:
-        page = list(_page(source, after, upto))
+        page = list(_page(source, KeyRange(after, within.upto)))
+        full = len(page) >= PAGE
         if page:
-            yield page
-        if len(page) < PAGE:
+            yield page, page[-1] if full else within.upto
+        if not full:
             return
         after = page[-1]
 
 
-def fetched_pages(
-    source: End, after: Any = None, upto: Any = None, *, packed: bool
-) -> Iterator[Page]:
+def fetched_pages(source: End, within: KeyRange, *, packed: bool) -> Iterator[Page]:
     """Yield what ``pages`` does, as ``ends.fetch`` hands it out."""
+    after = within.after
     while True:
-        page = fetch(source, _page(source, after, upto), packed=packed)
+        page = fetch(source, _page(source, KeyRange(after, within.upto)), packed=packed)
         if page is None:
             return
         yield page
@@ -71,8 +70,8 @@ def count(source: End, wanted: Sequence[Any]) -> dict[Any, int]:
     return found
 
 
-def count_between(source: End, ranges: Iterable[Range]) -> Iterator[dict[Any, int]]:
-    """Yield how many rows hold each key inside of ``ranges``, in bounded parts.
+def count_between(source: End, ranges: Iterable[KeyRange]) -> Iterator[dict[Any, int]]:
+    """Yield how many rows hold each key in ``ranges``, in bounded parts.
 
     The ranges are apart from each other; keys are integers. One statement looks into many
     ranges, each by a part of its own, so that each goes by the index: of one condition
@@ -87,17 +86,17 @@ def count_between(source: End, ranges: Iterable[Range]) -> Iterator[dict[Any, in
         together = {key: rows for part in found for key, rows in part.items()}
         if together:
             yield together
-        for (_, high), part in zip(several, found, strict=True):
+        for within, part in zip(several, found, strict=True):
             full = len(part) >= share
             while full:
-                part = dict(_in_range(source, (max(part), high), limit))
+                part = dict(_in_range(source, KeyRange(max(part), within.upto), limit))
                 if part:
                     yield part
                 full = len(part) >= limit
 
 
 def _first_of_each(
-    source: End, ranges: Sequence[Range], limit: int
+    source: End, ranges: Sequence[KeyRange], limit: int
 ) -> Iterable[tuple[int, Any, int]]:
     connection = connections[source.using]
     name = connection.ops.quote_name
@@ -117,9 +116,8 @@ def _first_of_each(
     return rows
 
 
-def _in_range(source: End, within: Range, limit: int) -> QuerySet[Any, Any]:
-    low, high = within
-    rows = source.rows(source.between(low, before=high))
+def _in_range(source: End, within: KeyRange, limit: int) -> QuerySet[Any, Any]:
+    rows = source.rows(source.between(within.after, within.upto))
     return _counted(source, rows).order_by(KEY)[:limit]
 
 
@@ -130,25 +128,27 @@ def _counted(source: End, rows: QuerySet[Any]) -> QuerySet[Any, Any]:
     return counted.values_list(KEY, ROWS)
 
 
-def _page(source: End, after: Any, upto: Any) -> QuerySet[Any, Any]:
-    rows = source.rows(source.between(after, upto))
+def _page(source: End, within: KeyRange) -> QuerySet[Any, Any]:
+    rows = source.rows(source.between(within.after, within.upto))
     return source.only_keys(rows).distinct().order_by(KEY)[:PAGE]
 
 
-def _pages_of_text(source: End, after: Any, upto: Any) -> Iterator[list[Any]]:
+def _pages_of_text(source: End, within: KeyRange) -> Iterator[tuple[list[Any], Any]]:
     """Page by the column's collation, keep apart what it takes for one.
 
     Such keys must not be parted by a page's end, so that is looked for first.
     """
+    after = within.after
     while True:
-        rows = source.rows(source.between(after, upto))
+        rows = source.rows(source.between(after, within.upto))
         ends = source.only_keys(rows).distinct().order_by(KEY)
         end = ends[PAGE - 1 : PAGE].first()
-        exact = source.rows(source.between(after, upto if end is None else end))
+        upto = within.upto if end is None else end
+        exact = source.rows(source.between(after, upto))
         exact = exact.annotate(**{KEY: Exact(F(source.attname))})
         page = list(exact.values_list(KEY, flat=True).distinct())
         if page:
-            yield page
+            yield page, upto
         if end is None:
             return
         after = end

@@ -16,6 +16,7 @@ from django.db.models.lookups import Exact as Equals
 
 from xdbrel import keys
 from xdbrel.integrity.ends import KEY, End, fetch
+from xdbrel.integrity.ranges import KeyRange
 
 #: How many target rows one statement looks at for gaps: bounds what it may return, and
 #: stays below the cost at which PostgreSQL compiles a statement.
@@ -33,16 +34,15 @@ LOOKUPS = 200
 
 @dataclass(frozen=True)
 class Window:
-    """A part of the target's key space: keys in ``(after, upto]``; None is no bound.
+    """A part of the target's key space.
 
-    ``gaps`` are the ranges without a target in it, bounds outside of them; ``None``
-    where there are too many to be listed.
+    ``gaps`` are the ranges without a target in it; ``None`` where there are too many to be
+    listed.
     """
 
-    after: int | None
-    upto: int | None
+    within: KeyRange
     rows: int
-    gaps: list[tuple[int | None, int | None]] | None
+    gaps: list[KeyRange] | None
 
 
 def missing(target: End, wanted: Sequence[Any]) -> list[Any]:
@@ -69,59 +69,67 @@ def present(target: End, first: Any, last: Any, limit: int, *, packed: bool) -> 
     return page.keys if len(page.keys) <= limit else None
 
 
-def windows(target: End) -> Iterator[Window]:
-    """Yield the whole space of integer keys, window by window, each with its gaps.
+def windows(target: End, within: KeyRange) -> Iterator[Window]:
+    """Yield a range of integer keys window by window, without a break, each with its gaps.
 
     One window function over the key's index finds the gaps of some hundred thousand rows.
     The row that a window begins with is looked at again: where it was deleted in the
     meantime, the keys up to the next row are a gap that neither window would show.
     """
-    start = _next(target)
+    start = _next(target, within)
     if start is None:
-        yield Window(None, None, 0, [(None, None)])
+        yield _gap(within)
         return
-    yield Window(None, start - 1, 0, [(None, start)])
-    while True:
-        pairs = _pairs(target, start)
+    if start - 1 != within.after:
+        yield _gap(KeyRange(within.after, start - 1))
+    while start != within.upto:
+        rest = KeyRange(start, within.upto)
+        pairs = _pairs(target, rest)
         if not pairs or pairs[0][0] != start:
-            following = _next(target, start)
-            gap = (start - 1, following)
+            following = _next(target, rest)
             if following is None:
-                yield Window(start - 1, None, 0, [gap])
+                yield _gap(KeyRange(start - 1, within.upto))
                 return
-            yield Window(start - 1, following - 1, 0, [gap])
+            yield _gap(KeyRange(start - 1, following - 1))
             start = following
             continue
         last, following = pairs[-1]
         if following is None and last == start:
-            yield Window(start, None, 0, [(start, None)])
+            yield _gap(rest)
             return
         if following is None:
-            gaps: list[tuple[int | None, int | None]] = [
-                (key, after) for key, after in pairs[:-1] if after is None or after - key > 1
+            gaps = [
+                KeyRange(key, after - 1)
+                for key, after in pairs[:-1]
+                if after is not None and after - key > 1
             ]
-            yield Window(start, last, WINDOW, gaps)
+            yield Window(KeyRange(start, last), WINDOW, gaps)
             start = last
             continue
-        end = _next(target, start, skip=STRETCH * WINDOW)
-        yield Window(start, end, STRETCH * WINDOW, None)
+        end = _next(target, rest, skip=STRETCH * WINDOW)
+        yield Window(KeyRange(start, within.upto if end is None else end), STRETCH * WINDOW, None)
         if end is None:
             return
         start = end
 
 
-def _pairs(target: End, start: int) -> list[tuple[int, int | None]]:
-    """Return ``(key, next key)`` at every gap from ``start`` on, of one window.
+def _gap(within: KeyRange) -> Window:
+    return Window(within, 0, [within])
 
-    The first pair is at ``start`` in any case, unless that row is gone; the last has no
-    next key, unless there were too many gaps to list.
+
+def _pairs(target: End, rest: KeyRange) -> list[tuple[int, int | None]]:
+    """Return ``(key, next key)`` at every gap from the row at ``rest.after`` on, of one window.
+
+    The first pair is of that row in any case, unless it is gone; the last has no next key,
+    unless there were too many gaps to list.
     """
     if target.vendor == "sqlite":
-        return _pairs_by_look_up(target, start)
+        return _pairs_by_look_up(target, rest)
+    start = rest.after
     connection = connections[target.using]
     name = connection.ops.quote_name
     inner, params = (
-        target.only_keys(target.rows(target.between(since=start)))
+        target.only_keys(target.rows(target.between(since=start, upto=rest.upto)))
         .order_by(KEY)[:WINDOW]
         .query.get_compiler(using=target.using)
         .as_sql()
@@ -141,17 +149,20 @@ def _pairs(target: End, start: int) -> list[tuple[int, int | None]]:
     return pairs
 
 
-def _pairs_by_look_up(target: End, start: int) -> list[tuple[int, int | None]]:
+def _pairs_by_look_up(target: End, rest: KeyRange) -> list[tuple[int, int | None]]:
     """As ``_pairs``: SQLite finds a key's successor three times as fast as it windows."""
-    end = _next(target, start, skip=WINDOW - 2)
+    start = rest.after
+    end = _next(target, rest, skip=WINDOW - 2)
     name = target.attname
     successor = target.rows().filter(**{name: OuterRef(name) + 1})
-    following = target.rows().filter(**{f"{name}__gt": OuterRef(name)}).order_by(name)
+    following = target.rows(target.between(upto=rest.upto)).filter(
+        **{f"{name}__gt": OuterRef(name)}
+    )
     found = (
-        target.rows(target.between(since=start, before=end))
+        target.rows(target.between(since=start, before=end, upto=rest.upto))
         .filter(Q(**{name: start}) | ~Exists(successor))
         .order_by(name)
-        .values_list(name, Subquery(following.values(name)[:1]))[: _most_gaps()]
+        .values_list(name, Subquery(following.order_by(name).values(name)[:1]))[: _most_gaps()]
     )
     pairs: list[tuple[int, int | None]] = list(found)
     if end is None or len(pairs) == _most_gaps():
@@ -165,9 +176,9 @@ def _most_gaps() -> int:
     return int(WINDOW * DENSE)
 
 
-def _next(target: End, after: int | None = None, *, skip: int = 0) -> int | None:
-    """Return the key that follows ``after``, or the smallest; ``skip`` more are passed over."""
-    following = target.rows(target.between(after)).order_by(target.attname)
+def _next(target: End, within: KeyRange, *, skip: int = 0) -> int | None:
+    """Return the smallest key in a range; ``skip`` more are passed over."""
+    following = target.rows(target.between(within.after, within.upto)).order_by(target.attname)
     found: int | None = following.values_list(target.attname, flat=True)[skip : skip + 1].first()
     return found
 

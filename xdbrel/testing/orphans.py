@@ -13,6 +13,7 @@ from xdbrel.caching import uncached
 from xdbrel.cascade.relay import intent_aliases
 from xdbrel.exceptions import SHOWN_KEYS
 from xdbrel.integrity import ends, planner, targets
+from xdbrel.integrity.ranges import KeyRange
 from xdbrel.integrity.strategies import STRATEGIES
 from xdbrel.models import CascadeIntent
 from xdbrel.relations import Relation
@@ -63,7 +64,8 @@ def _orphans(relation: Relation) -> Mapping[Any, int]:
     source, target = ends.of(relation)
     found: dict[Any, int] = {}
     with uncached():
-        for batch in STRATEGIES[planner.choose(source, target)](source, target):
+        strategy = STRATEGIES[planner.choose(source, target).strategy]
+        for batch in strategy(source, target, KeyRange()):
             found.update(batch.found)
         absent = targets.missing(target, list(found)) if found else []
     return {key: found[key] for key in absent}

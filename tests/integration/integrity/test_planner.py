@@ -31,8 +31,8 @@ def test_few_sources_among_very_many_targets(monkeypatch):
             cursor.execute(f"ANALYZE {connections[alias].ops.quote_name(model._meta.db_table)}")
     assert planner.row_estimate(Shelf, "default") == 200
     source, target = ends.of(relations.get("archive.Entry.shelf"))
-    assert planner.choose(source, target) == "gaps"
+    assert planner.choose(source, target).strategy == "gaps"
     monkeypatch.setattr(planner, "PLENTY", 200)
-    assert planner.choose(source, target) == "merge"
+    assert planner.choose(source, target).strategy == "merge"
     monkeypatch.setattr(planner, "RARE", 200)
-    assert planner.choose(source, target) == "gaps"
+    assert planner.choose(source, target).strategy == "gaps"

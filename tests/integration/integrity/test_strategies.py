@@ -13,7 +13,9 @@ from tests.apps.archive.models import CASELESS, Box, Day, Entry, Rate, Shelf, To
 from tests.apps.blog.models import Visit
 from tests.apps.people.models import Badge, Country, Device, Member, Person
 from xdbrel import relations
-from xdbrel.integrity import ends, sources, strategies, targets
+from xdbrel.integrity import ends, sources, targets
+from xdbrel.integrity.ranges import KeyRange
+from xdbrel.integrity.strategies import STRATEGIES, gaps, merge
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -24,7 +26,7 @@ def found(handle, strategy):
     """Return what the strategy yields in all, with the number of sources of each key."""
     source, target = ends.of(relations.get(handle))
     total = {}
-    for batch in strategies.STRATEGIES[strategy](source, target):
+    for batch in STRATEGIES[strategy](source, target, KeyRange()):
         assert not total.keys() & batch.found.keys(), "a key is reported once"
         total.update(batch.found)
     return total
@@ -48,9 +50,10 @@ def small(monkeypatch):
     monkeypatch.setattr(targets, "LOOKUPS", 3)
     monkeypatch.setattr(sources, "PAGE", 5)
     monkeypatch.setattr(sources, "RANGES", 2)
-    monkeypatch.setattr(strategies, "NARROW", 3)
-    monkeypatch.setattr(strategies, "WIDE_GAPS", 2)
-    monkeypatch.setattr(strategies, "SPARSE_PAGES", 2)
+    monkeypatch.setattr(gaps, "GATHERED", 2)
+    monkeypatch.setattr(gaps, "NARROW", 3)
+    monkeypatch.setattr(gaps, "WIDE_GAPS", 2)
+    monkeypatch.setattr(merge, "SPARSE_PAGES", 2)
 
 
 BIG = 2**63 - 1

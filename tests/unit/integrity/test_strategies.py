@@ -5,17 +5,20 @@ from django.db import models
 
 from tests.apps.archive.models import Entry
 from xdbrel import relations
-from xdbrel.integrity import ends, planner, strategies
+from xdbrel.integrity import ends, planner
 from xdbrel.integrity.exceptions import UnknownStrategy
+from xdbrel.integrity.ranges import KeyRange
+from xdbrel.integrity.strategies import STRATEGIES
+from xdbrel.integrity.strategies.gaps import NARROW, _parted
 
 
 @pytest.mark.parametrize(
     ("gap", "narrow"),
     [
-        ((3, 5), [4]),
-        ((-2, 1), [-1, 0]),
-        ((0, strategies.NARROW + 1), list(range(1, strategies.NARROW + 1))),
-        ((0, strategies.NARROW + 2), None),
+        ((3, 4), [4]),
+        ((-2, 0), [-1, 0]),
+        ((0, NARROW), list(range(1, NARROW + 1))),
+        ((0, NARROW + 1), None),
         ((None, 5), None),
         ((5, None), None),
         ((None, None), None),
@@ -23,9 +26,10 @@ from xdbrel.integrity.exceptions import UnknownStrategy
 )
 def test_gaps_are_parted_by_width(gap, narrow):
     """A gap is probed key by key up to a width, as a range beyond it or without a bound."""
-    keys, ranges = strategies._parted([gap])
+    within = KeyRange(*gap)
+    keys, ranges = _parted([within])
     assert [list(part) for part in keys] == ([] if narrow is None else [narrow])
-    assert ranges == ([gap] if narrow is None else [])
+    assert ranges == ([within] if narrow is None else [])
 
 
 class Shifted(models.IntegerField):
@@ -64,7 +68,7 @@ def test_what_counts_as_an_integer_key(field, integer):
 
 
 def test_every_strategy_is_known_by_its_function_name():
-    assert {name: way.__name__ for name, way in strategies.STRATEGIES.items()} == {
+    assert {name: way.__name__ for name, way in STRATEGIES.items()} == {
         "gaps": "gaps",
         "merge": "merge",
     }
