@@ -175,7 +175,9 @@ class ScanRange(models.Model):
     """A part of a run, in the order of the source's keys: those in ``(after, upto]``.
 
     Null is no bound. ``position`` is how far it is: findings up to there are recorded, in
-    the transaction that set it. Whoever holds it (``claimed_by``, ``until``) scans it.
+    the transaction that set it; ``recorded`` is the last of them. What stands behind that
+    one is of a step that was cut short, and goes when somebody goes on from ``position``.
+    Whoever holds the range (``claimed_by``, ``until``) scans it.
     """
 
     class Status(models.TextChoices):
@@ -189,7 +191,9 @@ class ScanRange(models.Model):
     after = models.JSONField(encoder=DjangoJSONEncoder, null=True, blank=True)
     upto = models.JSONField(encoder=DjangoJSONEncoder, null=True, blank=True)
     position = models.JSONField(encoder=DjangoJSONEncoder, null=True, blank=True)
+    recorded = models.BigIntegerField(default=0)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
+    #: How often it failed, or its process died, without getting further.
     attempts = models.PositiveIntegerField(default=0)
     claimed_by = models.CharField(max_length=64, blank=True, default="")
     until = models.DateTimeField(null=True, blank=True)
@@ -230,6 +234,8 @@ class Orphan(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     run = models.ForeignKey(ScanRun, on_delete=models.CASCADE, related_name="findings")
+    #: The number of the range that it was found in.
+    range = models.PositiveIntegerField(default=0)
     key = models.JSONField(encoder=DjangoJSONEncoder)
     sources = models.BigIntegerField()
 

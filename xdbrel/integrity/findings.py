@@ -19,7 +19,7 @@ from xdbrel.integrity.ends import End
 from xdbrel.integrity.exceptions import NoScan
 from xdbrel.models import Orphan, ScanRun
 
-_COLUMNS = ("run_id", "key", "sources")
+_COLUMNS = ("run_id", "range", "key", "sources")
 _dumps = json.JSONEncoder().encode
 
 
@@ -33,8 +33,8 @@ def start(source: End, target: End, strategy: str) -> ScanRun:
     )
 
 
-def add(run: ScanRun, target: End, found: Mapping[Any, int]) -> None:
-    """Record orphaned keys and how many sources hold each.
+def add(run: ScanRun, target: End, found: Mapping[Any, int], *, part: int = 0) -> None:
+    """Record orphaned keys of range ``part`` and how many sources hold each.
 
     A scan may find millions, which ``bulk_create()`` would make instances of.
     """
@@ -47,15 +47,15 @@ def add(run: ScanRun, target: End, found: Mapping[Any, int]) -> None:
         if connection.vendor == "postgresql":
             # One parameter: a row of parameters each would cost more than all else.
             cursor.execute(
-                f"{into} SELECT %s, pair -> 0, (pair ->> 1)::bigint "  # noqa: S608
+                f"{into} SELECT %s, %s, pair -> 0, (pair ->> 1)::bigint "  # noqa: S608
                 f"FROM jsonb_array_elements(%s::jsonb) AS pair",
-                [run.pk, _dumps([*zip(encoded, found.values(), strict=True)])],
+                [run.pk, part, _dumps([*zip(encoded, found.values(), strict=True)])],
             )
         else:
             cursor.executemany(
-                f"{into} VALUES (%s, %s, %s)",
+                f"{into} VALUES (%s, %s, %s, %s)",
                 [
-                    (run.pk, _dumps(key), sources)
+                    (run.pk, part, _dumps(key), sources)
                     for key, sources in zip(encoded, found.values(), strict=True)
                 ],
             )

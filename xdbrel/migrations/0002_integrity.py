@@ -89,6 +89,11 @@ class Migration(migrations.Migration):
             name='seen',
             field=models.BigIntegerField(default=0),
         ),
+        migrations.AddField(
+            model_name='orphan',
+            name='range',
+            field=models.PositiveIntegerField(default=0),
+        ),
         migrations.CreateModel(
             name='ScanLease',
             fields=[
@@ -139,6 +144,7 @@ class Migration(migrations.Migration):
                 ('after', models.JSONField(blank=True, encoder=django.core.serializers.json.DjangoJSONEncoder, null=True)),
                 ('upto', models.JSONField(blank=True, encoder=django.core.serializers.json.DjangoJSONEncoder, null=True)),
                 ('position', models.JSONField(blank=True, encoder=django.core.serializers.json.DjangoJSONEncoder, null=True)),
+                ('recorded', models.BigIntegerField(default=0)),
                 ('status', models.CharField(choices=[('pending', 'pending'), ('complete', 'complete'), ('failed', 'failed')], default='pending', max_length=10)),
                 ('attempts', models.PositiveIntegerField(default=0)),
                 ('claimed_by', models.CharField(blank=True, default='', max_length=64)),
