@@ -67,7 +67,11 @@ class WatchedCompiler:
         if query.extra_tables or not (
             run is None
             # The one table of the query itself is here.
-            or (run is self and len(query.alias_map) == 1)
+            or (
+                run is self
+                and len(query.alias_map) == 1
+                and places.may_be_here(query.model, self.connection.alias)
+            )
         ):
             self._look(run)
         return super().get_from_clause()  # type: ignore[misc]

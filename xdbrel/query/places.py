@@ -64,6 +64,17 @@ def elsewhere(model: type[models.Model] | None, alias: str) -> str | None:
     return read
 
 
+def may_be_here(model: type[models.Model] | None, alias: str) -> bool:
+    """Tell whether the one table of a query may be at ``alias``, without asking for its home.
+
+    A quick look for queries of one table. Models that no app has, those of a migration's
+    state and of Django's record of migrations, are where the query says.
+    """
+    if model is None or model._meta.apps is not apps:
+        return True
+    return _said(model._meta.concrete_model or model, alias) is not False
+
+
 def _said(model: type[models.Model], alias: str) -> bool | None:
     """Return what the routers say of ``model`` at ``alias``; ``None`` where all are silent."""
     global _asked

@@ -1,0 +1,54 @@
+"""A query of one table, on a database that was named and does not hold it.
+
+It is asked where its table is: what others name for their own sake, as Django's generic
+relations do for content types, need not know where these live. Models that no app has,
+those of a migration's state, stay where the query says.
+"""
+
+import pytest
+from django.db import DatabaseError, connections, models
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.migrations.state import ModelState, ProjectState
+
+from sample_project.counting import counted_queries
+from tests.apps.library.models import Author, Book
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+
+def test_its_rows_come_from_its_home(library):
+    assert list(Author.objects.using("blog").values_list("name", flat=True)) == [
+        "Ada",
+        "Bob",
+        "Cleo",
+        "Dan",
+    ]
+    assert Author.objects.using("shop").get(name="Bob") == library.bob
+    assert Book.objects.using("default").filter(pages__gte=100).count() == 3
+    assert not Book.objects.using("shop").filter(title="Oak").exists()
+
+
+def test_with_the_home_named_nothing_else_is_asked(library):
+    with counted_queries() as asked:
+        assert Book.objects.using("blog").get(title="Ash") == library.ash
+    assert asked == {"blog": 1}
+
+
+def test_the_record_of_migrations_is_where_it_is_asked_for():
+    for alias in ("default", "blog", "shop"):
+        recorder = MigrationRecorder(connections[alias])
+        recorder.ensure_schema()
+        recorder.record_applied("orchard", f"0001_{alias}")
+    for alias in ("default", "blog", "shop"):
+        applied = MigrationRecorder(connections[alias]).applied_migrations()
+        assert [name for app, name in applied if app == "orchard"] == [f"0001_{alias}"]
+
+
+def test_a_model_of_a_migrations_state_is_asked_for_where_the_query_says(library):
+    state = ProjectState()
+    fields = [("id", models.BigAutoField(primary_key=True))]
+    state.add_model(ModelState("library", "Author", fields))
+    model = state.apps.get_model("library", "Author")
+    assert model._base_manager.using("default").count() == 4
+    with pytest.raises(DatabaseError, match="library_author"):
+        model._base_manager.using("blog").count()
