@@ -252,7 +252,10 @@ class RepairRun(models.Model):
 
     class Status(models.TextChoices):
         RUNNING = "running", "running"
+        #: Ended at its limit of rows; goes on where it was with the next call.
+        STOPPED = "stopped", "stopped"
         COMPLETE = "complete", "complete"
+        #: Ended by an error; goes on as one that was stopped does.
         FAILED = "failed", "failed"
 
     id = models.BigAutoField(primary_key=True)
@@ -270,11 +273,16 @@ class RepairRun(models.Model):
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.RUNNING)
     #: Who asked for it: a user, a host and process, a task.
     actor = models.CharField(max_length=255, blank=True, default="")
+    #: Which process is at it, and until when that is taken for granted.
+    claimed_by = models.CharField(max_length=64, blank=True, default="")
+    until = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
     seconds = models.FloatField(null=True, blank=True)
     keys = models.BigIntegerField(default=0)
     healed = models.BigIntegerField(default=0)
+    #: Of these keys, how many were left as they are: a mapping has nothing for them.
+    left = models.BigIntegerField(default=0)
     rows = models.BigIntegerField(default=0)
     #: Rows by model label, what a delete took with it included.
     counts = models.JSONField(encoder=DjangoJSONEncoder, default=dict)
@@ -295,15 +303,21 @@ class QuarantinedRow(models.Model):
     """A row that a repair took out of its table, whole. Stands in the sources' home.
 
     So it is written, and taken back, in the transaction that deletes or inserts the row.
+    A row of a multi-table child is one here for each of its tables.
     """
 
     id = models.BigAutoField(primary_key=True)
     relation = models.CharField(max_length=255, db_index=True)
     #: One token for a repair, the same as in its options.
     repair = models.CharField(max_length=32, db_index=True)
+    #: One token for rows that hang together: they go back together or not at all.
+    unit = models.CharField(max_length=32)
     model = models.CharField(max_length=255)
+    #: The row's primary key.
     key = models.JSONField(encoder=DjangoJSONEncoder)
-    #: Column values by field name, as each field's own serialization makes them.
+    #: The key without a target. Null for what a delete would have taken along.
+    target_key = models.JSONField(encoder=DjangoJSONEncoder, null=True, blank=True)
+    #: What stood in its columns, by their names, as ``integrity.kept`` writes it.
     data = models.JSONField(encoder=DjangoJSONEncoder)
     created_at = models.DateTimeField(default=timezone.now)
 
