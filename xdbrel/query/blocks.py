@@ -16,6 +16,7 @@ from django.db.models.sql.datastructures import BaseTable
 from django.db.models.sql.where import WhereNode
 
 from xdbrel.query import places, references
+from xdbrel.query.state import root_of
 
 
 @dataclass
@@ -105,14 +106,14 @@ def find(compiler: Any, *, together: bool = True) -> list[Block]:
 
     Without ``together``, each table is a block of its own.
     """
-    query, here = compiler.query, compiler.connection.alias
+    query = compiler.query
     blocks: list[Block] = []
     of: dict[str, Block] = {}
     for alias, entry in query.alias_map.items():
         if not query.alias_refcount[alias]:
             continue
         model = places.model_of(query, entry)
-        home = places.elsewhere(model, here)
+        home = home_of(compiler, model)
         if home is None:
             continue
         block = of.get(entry.parent_alias)
@@ -122,6 +123,23 @@ def find(compiler: Any, *, together: bool = True) -> list[Block]:
         block.entries.append(entry)
         of[alias] = block
     return blocks
+
+
+def home_of(compiler: Any, model: Any) -> str | None:
+    """Return where a table of the compiler's query is brought from; ``None`` if it is here.
+
+    Who names a database that is not the model's home (``using()``) and has its table all the
+    same means the rows there: those of before a move, or of a copy. Of the other tables that
+    live where that one does, those that stand beside it are then taken there as well.
+    """
+    here = compiler.connection.alias
+    home = places.elsewhere(model, here)
+    if home is None:
+        return None
+    asked = root_of(compiler).query.model
+    if asked is None or places.elsewhere(asked, here) != home:
+        return home
+    return None if places.stands(asked, here) and places.stands(model, here) else home
 
 
 def _joins(block: Block, entry: Any) -> bool:

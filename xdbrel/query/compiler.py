@@ -22,6 +22,7 @@ from xdbrel.query import blocks, partial, places, raw, references
 from xdbrel.query import run as runs
 from xdbrel.query.planner import plan
 from xdbrel.query.shipment import QueryShipment
+from xdbrel.query.state import STATE
 
 _made: dict[tuple[type[Any], bool], type[Any]] = {}
 
@@ -43,7 +44,7 @@ def spanning(compiler: type[Any], *, in_parts: bool = False) -> type[Any]:
 class WatchedCompiler:
     """What is added to each of Django's compilers: a look at the tables, as long as none is far.
 
-    It is the state of its connection (``run.STATE``) while its query is run as it is.
+    It is the state of its connection (``STATE``) while its query is run as it is.
     """
 
     query: Any
@@ -63,7 +64,7 @@ class WatchedCompiler:
         self.__class__ = spanning(self.django_class, in_parts=True)
 
     def get_from_clause(self) -> Any:
-        query, run = self.query, self.connection.__dict__.get(runs.STATE)
+        query, run = self.query, self.connection.__dict__.get(STATE)
         if query.extra_tables or not (
             run is None
             # The one table of the query itself is here.
@@ -104,7 +105,7 @@ class PartedCompiler(WatchedCompiler):
     klass_info: Any
 
     def as_sql(self, *args: Any, **kwargs: Any) -> Any:
-        run = self.connection.__dict__.get(runs.STATE)
+        run = self.connection.__dict__.get(STATE)
         if run is None or not run.active:
             return super().as_sql(*args, **kwargs)  # type: ignore[misc]
         if run.root is self:
@@ -122,7 +123,7 @@ class PartedCompiler(WatchedCompiler):
         return self._in_parts(run, *args, **kwargs)
 
     def get_from_clause(self) -> Any:
-        run = self.connection.__dict__.get(runs.STATE)
+        run = self.connection.__dict__.get(STATE)
         if run is None or not run.active:
             return super().get_from_clause()
         if self.query.extra_tables:
@@ -151,7 +152,7 @@ class PartedCompiler(WatchedCompiler):
         return result, params
 
     def collapse_group_by(self, expressions: Any, having: Any) -> Any:
-        run = self.connection.__dict__.get(runs.STATE)
+        run = self.connection.__dict__.get(STATE)
         if run is None or not run.active or not any(run.scopes):
             return super().collapse_group_by(expressions, having)  # type: ignore[misc]
         # The tables that were brought have no primary key to stand for their columns.
@@ -161,13 +162,13 @@ class PartedCompiler(WatchedCompiler):
 
     def get_order_by(self) -> Any:
         found = super().get_order_by()  # type: ignore[misc]
-        run = self.connection.__dict__.get(runs.STATE)
+        run = self.connection.__dict__.get(STATE)
         if run is None or not run.active or not any(run.scopes) or self.query.combinator:
             return found
         return [self._ordered_as_at_home(run, *ordering) for ordering in found]
 
     def get_distinct(self) -> Any:
-        run = self.connection.__dict__.get(runs.STATE)
+        run = self.connection.__dict__.get(STATE)
         if run is None or not run.active or not any(run.scopes):
             return super().get_distinct()  # type: ignore[misc]
         compile_ = vars(self)["compile"]
@@ -258,7 +259,7 @@ class PartedCompiler(WatchedCompiler):
         while infos:
             info = infos.pop()
             infos += info.get("related_klass_infos", ())
-            home = places.elsewhere(info["model"], self.connection.alias)
+            home = blocks.home_of(self, info["model"])
             if home is not None:
                 info["local_setter"] = functools.partial(_set_home, home, info["local_setter"])
 
@@ -281,14 +282,14 @@ class PartedCompiler(WatchedCompiler):
 
     def _compile_in_parts(self, node: Any) -> Any:
         if isinstance(node, Aggregate):
-            run = self.connection.__dict__[runs.STATE]
+            run = self.connection.__dict__[STATE]
             for shipment in dict.fromkeys(run.scopes[-1].values()):
                 if node in shipment.aggregates:
                     name = shipment.part(node)
                     column = f"{self._quoted(shipment.block.root)}.{self._quoted(name)}"
                     return partial.whole(node, column, self.connection.vendor), ()
         if isinstance(node, Col):
-            run = self.connection.__dict__[runs.STATE]
+            run = self.connection.__dict__[STATE]
             shipment = run.shipment_of(node.alias)
             if shipment is not None:
                 name = shipment.column(node.alias, node.target)
@@ -297,7 +298,7 @@ class PartedCompiler(WatchedCompiler):
 
     def shipment_of(self, alias: str) -> Any:
         """Return the shipment that stands for an alias in the statement that is compiled."""
-        return self.connection.__dict__[runs.STATE].shipment_of(alias)
+        return self.connection.__dict__[STATE].shipment_of(alias)
 
     def _quoted(self, name: str) -> str:
         return compat.quote_name(self, name)
@@ -307,11 +308,10 @@ class PartedCompiler(WatchedCompiler):
         query = self.query
         if query.combinator or not isinstance(self, django_compilers.SQLCompiler):
             return None
-        here = self.connection.alias
         # Not query.base_table: it keeps what it says, even of a query that has no table yet.
         base = next(iter(query.alias_map.values()), None)
         model = query.model if base is None else places.model_of(query, base)
-        home = places.elsewhere(model, here) if model is not None else None
+        home = blocks.home_of(self, model)
         if home is None or references.aliases(query) - {references.ANYTHING}:
             return None
         return home

@@ -18,7 +18,7 @@ from django.db.models.sql import Query
 from xdbrel.query import places, raw, statistics
 from xdbrel.query.compiler import spanning
 from xdbrel.query.explain import explain_cross_db, max_shipped_rows
-from xdbrel.query.run import STATE
+from xdbrel.query.state import STATE
 
 _django_get_compiler = Query.get_compiler
 

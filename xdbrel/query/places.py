@@ -2,11 +2,13 @@
 
 Owns the answer to one question: is this table here, or in which other database? A model is
 here if its home is; if it may live here (a table that stands in every database); and where
-the routers only name homes, if this is the one named.
+the routers only name homes, if this is the one named. What stands in a database by its own
+account is asked only of one that was named for a model that lives elsewhere.
 """
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.apps import apps
@@ -24,6 +26,9 @@ _several: bool | None = None
 #: each time, since a home may depend on the request.
 _allowed: dict[tuple[type[models.Model], str], bool | None] = {}
 _asked: tuple[Any, Any] = (None, None)
+#: Seconds for which it is taken to hold that a table stands somewhere, or does not.
+KEEP = 60.0
+_standing: dict[tuple[str, str], tuple[float, bool]] = {}
 
 
 def several() -> bool:
@@ -39,6 +44,7 @@ def forget(**kwargs: Any) -> None:
     global _several
     _several = None
     _allowed.clear()
+    _standing.clear()
 
 
 def elsewhere(model: type[models.Model] | None, alias: str) -> str | None:
@@ -73,6 +79,19 @@ def may_be_here(model: type[models.Model] | None, alias: str) -> bool:
     if model is None or model._meta.apps is not apps:
         return True
     return _said(model._meta.concrete_model or model, alias) is not False
+
+
+def stands(model: type[models.Model], alias: str) -> bool:
+    """Tell whether ``alias`` has a table of the model's name, whatever the routers say of it."""
+    table = model._meta.db_table
+    known = _standing.get((alias, table))
+    if known is not None and time.monotonic() - known[0] < KEEP:
+        return known[1]
+    connection = connections[alias]
+    with connection.cursor() as cursor:
+        found = table in connection.introspection.table_names(cursor, include_views=True)
+    _standing[alias, table] = (time.monotonic(), found)
+    return found
 
 
 def _said(model: type[models.Model], alias: str) -> bool | None:

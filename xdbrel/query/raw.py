@@ -14,13 +14,15 @@ from typing import Any
 
 from django.apps import apps
 from django.db import NotSupportedError, OperationalError, ProgrammingError, models
-from django.db.models.sql import RawQuery
+from django.db.models.sql import DeleteQuery, InsertQuery, RawQuery, UpdateQuery
 
 from xdbrel.conf import settings
 from xdbrel.query import places
 
 #: What PostgreSQL and MariaDB answer; the last one where other tables may not even be seen.
 _NO_SUCH_TABLE = frozenset({"42P01", 1146, 1142})
+
+_WRITES = (DeleteQuery, InsertQuery, UpdateQuery)
 
 _django_execute_query = RawQuery._execute_query  # type: ignore[attr-defined]
 
@@ -54,9 +56,20 @@ def missing(error: Exception, using: str) -> dict[type[models.Model], str]:
 
 
 def refuse(error: Exception, query: Any, using: str) -> None:
-    """Raise ``NotSupportedError`` if the table that is missing stands in raw SQL of ``query``."""
+    """Raise ``NotSupportedError`` where the table that is missing was asked for by hand.
+
+    In raw SQL of ``query``, or as that of a write to a database that does not hold it: a read
+    goes where the rows are, but what was to be written here is not put elsewhere unasked.
+    """
     joined = {entry.table_name for entry in query.alias_map.values()}
     for model, home in missing(error, using).items():
+        if isinstance(query, _WRITES) and model._meta.db_table == query.get_meta().db_table:
+            raise NotSupportedError(
+                f"{model._meta.label} lives in database {home!r}, and database {using!r}, which "
+                f"was named for a write, has no table {model._meta.db_table}. Nothing was "
+                f"written. Leave out using(), save() and delete() know the home; or name "
+                f"{home!r}."
+            ) from error
         if model._meta.db_table not in joined | {query.get_meta().db_table}:
             raise NotSupportedError(
                 f"Raw SQL in a query on database {using!r} names {model._meta.db_table} "

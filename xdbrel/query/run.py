@@ -22,10 +22,10 @@ from xdbrel.caching import uncached
 from xdbrel.conf import settings
 from xdbrel.query import raw
 from xdbrel.query.shipment import Shipment, drop_leftovers, finish, is_read_on, within
+from xdbrel.query.state import STATE
 from xdbrel.query.stitch import Answered
 from xdbrel.query.streaming import buffered
 
-STATE = "_xdbrel_run"
 LEFTOVERS = "_xdbrel_leftovers"
 OBSERVED = "_xdbrel_observed"
 #: The attribute of a query that has a limit of its own.

@@ -6,12 +6,13 @@ those of a migration's state, stay where the query says.
 """
 
 import pytest
-from django.db import DatabaseError, connections, models
+from django.db import DatabaseError, NotSupportedError, connections, models, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ModelState, ProjectState
 
 from sample_project.counting import counted_queries
 from tests.apps.library.models import Author, Book
+from xdbrel.query import places
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -52,3 +53,54 @@ def test_a_model_of_a_migrations_state_is_asked_for_where_the_query_says(library
     assert model._base_manager.using("default").count() == 4
     with pytest.raises(DatabaseError, match="library_author"):
         model._base_manager.using("blog").count()
+
+
+@pytest.fixture
+def old_authors(library):
+    """The table of authors as it was before they moved, in the books' database."""
+    connection = connections["blog"]
+    with connection.schema_editor() as editor:
+        editor.create_model(Author)
+    places.forget()
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO library_author (id, name) VALUES (1, 'Ada the elder')")
+    yield
+    with connection.schema_editor() as editor:
+        editor.delete_model(Author)
+    places.forget()
+
+
+@pytest.mark.django_db(databases="__all__", transaction=True)
+def test_a_table_that_stands_there_all_the_same_is_read(old_authors):
+    old = Author.objects.using("blog")
+    assert list(old.values_list("name", flat=True)) == ["Ada the elder"]
+    assert old.filter(mentor__name="Ada").count() == 0
+    assert Author.objects.count() == 4
+    # Books are at home there, and their authors are not those of the old table.
+    assert Book.objects.using("blog").filter(author__name="Ada").count() == 2
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda named, ada: named.create(name="Eve"),
+        lambda named, ada: named.bulk_create([Author(name="Eve")]),
+        lambda named, ada: named.update(name="Eve"),
+        lambda named, ada: named.filter(name="Ada").delete(),
+        lambda named, ada: ada.save(using="blog"),
+        lambda named, ada: ada.delete(using="blog"),
+        lambda named, ada: named.get_or_create(name="Eve"),
+    ],
+    ids=["create", "bulk_create", "update", "delete", "save", "instance delete", "get_or_create"],
+)
+def test_a_write_is_refused_where_the_table_is_missing(library, write):
+    with (
+        pytest.raises(NotSupportedError) as refused,
+        transaction.atomic(using="blog"),
+    ):
+        write(Author.objects.using("blog"), library.ada)
+    assert str(refused.value) == (
+        "library.Author lives in database 'default', and database 'blog', which was named for "
+        "a write, has no table library_author. Nothing was written. Leave out using(), save() "
+        "and delete() know the home; or name 'default'."
+    )
