@@ -157,6 +157,12 @@ class Settings:
         300.0, "age in seconds of the oldest waiting intent past which the backlog is reported"
     )
     KEEP_APPLIED_DAYS = Setting[float](7.0, "how long applied intents are kept")
+    MAX_ORPHAN_SHARE = Setting[float](
+        0.5, "share of the sources that may be orphans for a repair to begin; 1 is no limit"
+    )
+    KEEP_HISTORY_DAYS = Setting[float](
+        90.0, "how long runs, their findings and repairs are kept; what repairs go by stays"
+    )
     RELAY_INTERVAL_SECONDS = Setting[float](
         5.0, "how often the beat schedule runs the relay", least=0.1
     )

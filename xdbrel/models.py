@@ -311,7 +311,7 @@ class QuarantinedRow(models.Model):
     #: One token for a repair, the same as in its options.
     repair = models.CharField(max_length=32, db_index=True)
     #: One token for rows that hang together: they go back together or not at all.
-    unit = models.CharField(max_length=32)
+    unit = models.CharField(max_length=32, db_index=True)
     model = models.CharField(max_length=255)
     #: The row's primary key.
     key = models.JSONField(encoder=DjangoJSONEncoder)

@@ -64,6 +64,65 @@ class CannotRepair(XdbrelError, ValueError):
         )
 
 
+class CannotQuarantine(XdbrelError):
+    """Rows cannot be kept whole; their batch was not touched, those before it stay taken.
+
+    Attributes: ``relation`` (handle), ``using`` (alias).
+    """
+
+    def __init__(self, relation: str, using: str, reason: str) -> None:
+        self.relation = relation
+        self.using = using
+        super().__init__(
+            f"{relation}: rows in database {using!r} cannot be quarantined, since {reason}; "
+            f"nothing of their batch was written. Deal with those first, or use 'delete'."
+        )
+
+
+class TooManyOrphans(XdbrelError):
+    """More of the table is orphaned than may be repaired without a second thought.
+
+    Attributes: ``relation`` (handle), ``orphans``, ``rows`` (with a key, in the table).
+    """
+
+    def __init__(
+        self, relation: str, policy: str, orphans: int, rows: int, share: float, target: str
+    ) -> None:
+        self.relation = relation
+        self.orphans = orphans
+        self.rows = rows
+        super().__init__(
+            f"{relation}: {orphans} of {rows} rows are orphans, more than the share of {share:g} "
+            f'that XDBREL["MAX_ORPHAN_SHARE"] lets {policy!r} repair; nothing was written. '
+            f"Look first whether {target} is empty, or its router wrong; --yes-really "
+            f"(yes_really=True) repairs all the same."
+        )
+
+
+class RepairUnderWay(XdbrelError):
+    """Somebody else repairs this relation. Attributes: ``relation``, ``holder``, ``repair``."""
+
+    def __init__(self, relation: str, holder: str, repair: int) -> None:
+        self.relation = relation
+        self.holder = holder
+        self.repair = repair
+        super().__init__(
+            f"{relation} is being repaired by {holder} (repair {repair}). Wait for its end; "
+            f'where that process is gone, XDBREL["CLAIM_SECONDS"] later another may go on.'
+        )
+
+
+class BadMapping(XdbrelError, ValueError):
+    """A mapping of old keys to new ones cannot be understood. Attribute: ``relation``."""
+
+    def __init__(self, relation: str, reason: str) -> None:
+        self.relation = relation
+        super().__init__(
+            f"{relation}: the mapping cannot be used, since {reason}. Give each old key once, "
+            f"with its new key."
+        )
+
+
 def _unknown(kind: str, name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""

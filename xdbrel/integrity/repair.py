@@ -1,42 +1,44 @@
-"""Repairing: what is done about the orphans that a scan found.
+"""Repairing: what is done about the orphans that scans found.
 
-Owns the policies and the look before each act. Finding orphans is for ``scan``; the
-deletes themselves are Django's, in the source's home, with its signals and cascades.
+Owns the way from findings to rows: batches, the look before each act, the limits. What is
+done with the rows is for ``policies``, which findings stand for ``history``, and the record
+of it all for ``audit``.
 """
 
 from __future__ import annotations
 
 import logging
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from django.db import models, transaction
-from django.db.models import F
 
 from xdbrel import keys
 from xdbrel.caching import uncached
-from xdbrel.integrity import ends, findings, targets
+from xdbrel.conf import settings
+from xdbrel.integrity import audit, ends, history, targets
+from xdbrel.integrity import mapping as mappings
 from xdbrel.integrity.ends import End
-from xdbrel.integrity.exceptions import CannotRepair, UnknownPolicy
+from xdbrel.integrity.exceptions import TooManyOrphans
+from xdbrel.integrity.policies import POLICIES, Act, check, most_rows
+from xdbrel.models import RepairRun, ScanRun
 from xdbrel.relations import Relation
 
 logger = logging.getLogger(__name__)
 
-#: A policy: acts on the rows, all of them locked, and returns the counts by model label.
-Policy = Callable[[End, "models.QuerySet[Any]"], Mapping[str, int]]
-
 
 @dataclass(frozen=True)
 class RepairResult:
-    """What a repair did, or in a dry run would have done.
+    """What a repair did, or in a dry run would have done; what it did before included.
 
-    ``keys`` are orphaned still, ``rows`` the sources that held them; ``healed`` are keys
-    of the run whose target is there again, left alone. ``counts`` are rows by model
-    label, what a delete took with it included; empty in a dry run.
+    ``keys`` are orphaned still, ``rows`` the sources that held them and were dealt with;
+    ``healed`` are keys of the findings whose target is there again, left alone; ``left`` those
+    for which a mapping has nothing. ``counts`` are rows by model label, what a delete took
+    with it included; empty in a dry run. ``stopped`` tells that the limit of rows was reached
+    before the end, ``resumed`` that it went on where an earlier call was cut short.
+    ``repair_id`` is the ``RepairRun``, ``token`` what its rows are quarantined under.
     """
 
     relation: str
@@ -50,6 +52,11 @@ class RepairResult:
     rows: int
     seconds: float
     counts: Mapping[str, int] = field(default_factory=dict)
+    left: int = 0
+    stopped: bool = False
+    resumed: bool = False
+    repair_id: int = 0
+    token: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return what commands and tasks hand out as JSON."""
@@ -58,12 +65,17 @@ class RepairResult:
             "policy": self.policy,
             "dry_run": self.dry_run,
             "run": self.run_id,
+            "repair": self.repair_id,
+            "token": self.token,
             "source_alias": self.source_alias,
             "target_alias": self.target_alias,
             "keys": self.keys,
             "healed": self.healed,
+            "left": self.left,
             "rows": self.rows,
             "counts": dict(self.counts),
+            "stopped": self.stopped,
+            "resumed": self.resumed,
             "seconds": self.seconds,
         }
 
@@ -83,187 +95,235 @@ def repair(
     policy: str,
     *,
     dry_run: bool = False,
+    raw: bool = False,
+    mapping: Mapping[Any, Any] | Iterable[tuple[Any, Any]] | None = None,
+    max_rows: int | None = None,
+    yes_really: bool = False,
+    actor: str | None = None,
     batch_size: int | None = None,
     on_progress: Callable[[RepairProgress], None] | None = None,
 ) -> RepairResult:
-    """Apply ``policy`` to the orphans that the latest complete scan of ``relation`` found.
+    """Apply ``policy`` to the orphans that the scans of ``relation`` found.
 
-    ``report`` does nothing but look, ``delete`` deletes the sources, ``set_null`` and
-    ``set_default`` give them another key. At most ``batch_size`` rows at once are locked,
-    checked again at the target's home and dealt with, in a transaction of their own at
-    the source's home. ``dry_run`` takes the same way and stops short of the act.
+    Those are the findings of the latest complete full scan and of the incremental ones since.
+    ``report`` does nothing but look; ``delete`` deletes the sources, ``raw`` without signals
+    and without what hangs on them in the same database; ``set_null`` and ``set_default`` give
+    them another key, ``repoint`` the one that ``mapping`` has for theirs; ``quarantine`` moves
+    them, whole, to where ``restore`` finds them.
 
-    Raises ``NoScan``, ``UnknownPolicy``, ``CannotRepair``, and what the databases and
-    Django's collector raise (``ProtectedError``): batches done before stay done.
+    At most ``batch_size`` rows at once are locked, checked again at the target's home and
+    dealt with, in a transaction of their own at the source's home. It ends after ``max_rows``.
+    A call for the same findings with the same policy goes on where an earlier one stopped, was
+    killed or failed. ``dry_run`` takes the same way from the beginning and stops short of the
+    act. Every call leaves a ``RepairRun``; ``actor`` is who asked (default: user and machine).
+
+    Raises ``NoScan``, ``UnknownPolicy``, ``CannotRepair``, ``BadMapping``, ``RepairUnderWay``,
+    ``CannotQuarantine``; ``TooManyOrphans`` where more than ``XDBREL["MAX_ORPHAN_SHARE"]`` of
+    the rows are orphans, unless ``yes_really``; and what the databases and Django's collector
+    raise (``ProtectedError``): batches done before stay done.
     """
-    if policy not in POLICIES:
-        raise UnknownPolicy(policy, POLICIES)
     source, target = ends.of(relation)
-    size = min(batch_size or _most_rows(source), _most_rows(source))
-    started = time.perf_counter()
+    options: dict[str, Any] = {"raw": True} if raw else {}
+    act = Act(source, target, raw)
+    if mapping is not None:
+        decoded = mappings.decode(mapping, source)
+        act = Act(source, target, raw, decoded)
+        options["mapping"] = _pairs(decoded, target)
     with uncached():
-        _check(policy, source, target)
-        run = findings.latest(relation.handle)
-        tally = _Tally()
-        done = 0
-        for found in _batches(run, target, size):
-            _repair_keys(source, target, found, POLICIES[policy], dry_run, size, tally)
-            done += len(found)
-            if on_progress is not None:
-                on_progress(RepairProgress(relation.handle, done, run.distinct_keys, tally.rows))
+        check(policy, act)
+        runs = history.standing(relation.handle)
+        if policy != "report" and not yes_really:
+            _refuse_if_most(source, target, runs, policy)
+        resumable = policy != "report"
+        with audit.recorded(
+            source,
+            target,
+            runs[0],
+            policy,
+            options=options,
+            dry_run=dry_run,
+            actor=actor,
+            resumable=resumable,
+        ) as record:
+            act = Act(source, target, raw, act.mapping, record.token)
+            most = most_rows(source, policy)
+            size = min(batch_size or most, most)
+            work = _Work(act, policy, dry_run, size, max_rows, record)
+            stopped = work.through(runs, on_progress)
+            record.end(RepairRun.Status.STOPPED if stopped else RepairRun.Status.COMPLETE)
+    tally = record.tally
     result = RepairResult(
         relation=relation.handle,
         policy=policy,
         dry_run=dry_run,
-        run_id=run.pk,
+        run_id=runs[0].pk,
         source_alias=source.using,
         target_alias=target.using,
         keys=tally.keys,
         healed=tally.healed,
         rows=tally.rows,
-        seconds=round(time.perf_counter() - started, 6),
+        seconds=record.seconds,
         counts=dict(tally.counts),
+        left=tally.left,
+        stopped=stopped,
+        resumed=record.resumed,
+        repair_id=record.row.pk,
+        token=record.token,
     )
     logger.info(
-        "Repaired %s by %s: %s rows with %s keys",
+        "%s %s by %s: %s rows with %s keys",
+        "Looked at" if dry_run or policy == "report" else "Repaired",
         relation.handle,
         policy,
         result.rows,
         result.keys,
-        extra={"action": "repair", "relation": relation.handle, "alias": source.using},
+        extra={
+            "action": "repair",
+            "relation": relation.handle,
+            "alias": source.using,
+            "policy": policy,
+            "dry_run": dry_run,
+            "rows": result.rows,
+        },
     )
     return result
 
 
-@dataclass
-class _Tally:
-    keys: int = 0
-    healed: int = 0
-    rows: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
+class _Work:
+    """One call of a repair, on its way through the findings."""
 
+    def __init__(
+        self,
+        act: Act,
+        policy: str,
+        dry_run: bool,
+        size: int,
+        max_rows: int | None,
+        record: audit.Record,
+    ) -> None:
+        self.act = act
+        self.carry_out = None if dry_run else POLICIES[policy]
+        self.size = size
+        self.budget = math.inf if max_rows is None else max_rows
+        self.record = record
+        self.tally = record.tally
 
-def _batches(run: Any, target: End, size: int) -> Iterator[list[Any]]:
-    """Yield the run's keys, as many at once as have about ``size`` sources between them."""
-    batch: list[Any] = []
-    rows = 0
-    for found in findings.of(run, target.chunk_size()):
-        decoded = keys.decode((key for key, _ in found), target.field)
-        for key, (_, sources) in zip(decoded, found, strict=True):
-            if batch and (rows + sources > size or len(batch) >= target.chunk_size()):
-                yield batch
-                batch, rows = [], 0
-            batch.append(key)
-            rows += sources
-    if batch:
-        yield batch
+    def through(
+        self, runs: list[ScanRun], on_progress: Callable[[RepairProgress], None] | None
+    ) -> bool:
+        """Deal with all findings; tell whether the limit of rows came first."""
+        handle = self.act.source.relation.handle
+        total = sum(run.distinct_keys for run in runs)
+        done = 0
+        for position, found in self._batches(runs):
+            if not self._keys(found):
+                return True
+            self.record.keep(position)
+            done += len(found)
+            if on_progress is not None:
+                on_progress(RepairProgress(handle, done, total, self.tally.rows))
+        return False
 
+    def _batches(self, runs: list[ScanRun]) -> Iterator[tuple[int, list[Any]]]:
+        """Yield keys, as many at once as have about ``size`` sources, and the last one's id."""
+        target = self.act.target
+        batch: list[Any] = []
+        rows = last = 0
+        limit = target.chunk_size()
+        for part in history.findings(runs, after=self.record.row.position, size=limit):
+            decoded = keys.decode((key for _, key, _ in part), target.field)
+            for key, (number, _, sources) in zip(decoded, part, strict=True):
+                if batch and (rows + sources > self.size or len(batch) >= limit):
+                    yield last, batch
+                    batch, rows = [], 0
+                batch.append(key)
+                rows += sources
+                last = number
+        if batch:
+            yield last, batch
 
-def _repair_keys(
-    source: End,
-    target: End,
-    found: list[Any],
-    policy: Policy | None,
-    dry_run: bool,
-    size: int,
-    tally: _Tally,
-) -> None:
-    """Deal with every row that holds one of these keys, ``size`` rows at a time."""
-    absent = targets.missing(target, found)
-    tally.healed += len(found) - len(absent)
-    orphaned: set[Any] = set()
-    last: Any = None
-    while absent:
+    def _keys(self, found: list[Any]) -> bool:
+        """Deal with every row that holds one of these keys; False where the limit came first."""
+        absent = targets.missing(self.act.target, found)
+        healed = len(found) - len(absent)
+        left = 0
+        if self.act.mapping:
+            mapped = [key for key in absent if key in self.act.mapping]
+            left = len(absent) - len(mapped)
+            absent = mapped
+        orphaned: set[Any] = set()
+        last: Any = None
+        while absent:
+            size = int(min(self.size, self.budget))
+            if size <= 0:
+                if not _rows_of(self.act.source, absent, last).exists():
+                    break
+                self.tally.keys += len(orphaned)
+                self.record.keep()
+                return False
+            rows, gone = self._rows(absent, last, size)
+            orphaned |= gone
+            if rows < size:
+                break
+            last = self.last
+            self.record.keep()
+        self.tally.keys += len(orphaned)
+        self.tally.healed += healed
+        self.tally.left += left
+        return True
+
+    def _rows(self, absent: Sequence[Any], after: Any, size: int) -> tuple[int, set[Any]]:
+        """Deal with the next rows; return how many were locked, and the keys without a target."""
+        source, target = self.act.source, self.act.target
         with transaction.atomic(using=source.using):
-            rows = _lock(source, absent, last, size)
+            rows = _lock(source, absent, after, size)
             held = {key for _, key in rows}
             # Nobody can repoint the rows from here on, but a target may have come back.
             gone = set(targets.missing(target, [key for key in absent if key in held]))
-            chosen = [pk for pk, key in rows if key in gone]
-            if chosen and policy is not None and not dry_run:
-                tally.counts.update(policy(source, _with_pk(source, chosen)))
-        orphaned |= gone
-        tally.rows += len(chosen)
-        if len(rows) < size:
-            break
-        last = rows[-1][0]
-    tally.keys += len(orphaned)
+            chosen = [(pk, key) for pk, key in rows if key in gone]
+            counts: Mapping[str, int] = {}
+            if chosen and self.carry_out is not None:
+                counts = self.carry_out(self.act, chosen)
+        self.tally.counts.update(counts)
+        self.tally.rows += len(chosen)
+        self.budget -= len(chosen)
+        if rows:
+            self.last = rows[-1][0]
+        return len(rows), gone
 
 
 def _lock(source: End, wanted: Sequence[Any], after: Any, size: int) -> list[tuple[Any, Any]]:
     """Return primary key and key of the next rows that hold one of ``wanted``, locked."""
-    rows = source.rows().filter(source.holds(wanted))
-    if after is not None:
-        rows = rows.filter(pk__gt=after)
-    locked = rows.order_by("pk").select_for_update()
+    locked = _rows_of(source, wanted, after).order_by("pk").select_for_update()
     return list(locked.values_list("pk", source.attname)[:size])
 
 
-def _most_rows(source: End) -> int:
-    """Return how many rows one statement can name by their primary key."""
-    pk = source.model._meta.pk
-    return keys.chunk_size(source.using, pk, parameters=len(source.model._meta.pk_fields))
+def _rows_of(source: End, wanted: Sequence[Any], after: Any) -> models.QuerySet[Any]:
+    rows = source.rows().filter(source.holds(wanted))
+    return rows if after is None else rows.filter(pk__gt=after)
 
 
-def _with_pk(source: End, pks: Sequence[Any]) -> models.QuerySet[Any]:
-    rows = source.model._base_manager.using(source.using)
-    if len(source.model._meta.pk_fields) > 1:
-        return rows.filter(pk__in=pks)
-    return rows.filter(keys.KeyIn(F("pk"), pks))
+def _refuse_if_most(source: End, target: End, runs: list[ScanRun], policy: str) -> None:
+    """Raise ``TooManyOrphans`` where more than the allowed share of the rows is orphaned.
 
-
-def _check(policy: str, source: End, target: End) -> None:
-    """Raise ``CannotRepair`` where the policy is not possible for this relation."""
-    handle = source.relation.handle
-    if policy == "set_null" and not source.field.null:
-        raise CannotRepair(
-            handle,
-            policy,
-            "the field is not null=True",
-            "Use 'delete', or 'set_default' with a default, or let the field be null.",
+    Whether there are that many rows is asked without counting them all.
+    """
+    share = settings.MAX_ORPHAN_SHARE
+    orphans = sum(run.orphans for run in runs) - audit.repaired_rows(runs[0])
+    if orphans <= 0 or share >= 1:
+        return
+    enough = math.ceil(orphans / share) if share else math.inf
+    some = source.rows().values("pk")
+    rows = (some if enough == math.inf else some[: int(enough)]).count()
+    if rows < enough:
+        raise TooManyOrphans(
+            source.relation.handle, policy, orphans, rows, share, target.model._meta.label
         )
-    if policy == "set_default":
-        if not source.field.has_default():
-            raise CannotRepair(
-                handle, policy, "the field has no default", "Use another policy, or give it one."
-            )
-        default = _default(source)
-        if default is None and not source.field.null:
-            raise CannotRepair(
-                handle,
-                policy,
-                "the default is None and the field is not null=True",
-                "Give the field another default.",
-            )
-        if default is not None and targets.missing(target, [default]):
-            raise CannotRepair(
-                handle,
-                policy,
-                f"the default {default!r} has no {target.model._meta.label} in database "
-                f"{target.using!r} itself",
-                "Create that row first, or give the field another default.",
-            )
 
 
-def _default(source: End) -> Any:
-    value = source.field.get_default()
-    return None if value is None else source.key_field.to_python(value)
-
-
-def _delete(source: End, rows: models.QuerySet[Any]) -> Mapping[str, int]:
-    _, counts = rows.delete()
-    return counts
-
-
-def _set_null(source: End, rows: models.QuerySet[Any]) -> Mapping[str, int]:
-    return {source.model._meta.label: rows.update(**{source.attname: None})}
-
-
-def _set_default(source: End, rows: models.QuerySet[Any]) -> Mapping[str, int]:
-    return {source.model._meta.label: rows.update(**{source.attname: _default(source)})}
-
-
-#: The policies by name; None acts on nothing.
-POLICIES: Mapping[str, Policy | None] = MappingProxyType(
-    {"report": None, "delete": _delete, "set_null": _set_null, "set_default": _set_default}
-)
+def _pairs(decoded: Mapping[Any, Any], target: End) -> list[list[Any]]:
+    """Return the mapping as JSON carries it."""
+    old = keys.encode(decoded, target.field)
+    new_keys = [key for key in decoded.values() if key is not None]
+    new = dict(zip(new_keys, keys.encode(new_keys, target.field), strict=True))
+    return [[key, new.get(to)] for key, to in zip(old, decoded.values(), strict=True)]

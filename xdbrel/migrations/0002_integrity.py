@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
                 ('relation', models.CharField(db_index=True, max_length=255)),
                 ('repair', models.CharField(db_index=True, max_length=32)),
-                ('unit', models.CharField(max_length=32)),
+                ('unit', models.CharField(db_index=True, max_length=32)),
                 ('model', models.CharField(max_length=255)),
                 ('key', models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder)),
                 ('target_key', models.JSONField(blank=True, encoder=django.core.serializers.json.DjangoJSONEncoder, null=True)),

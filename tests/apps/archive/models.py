@@ -82,3 +82,9 @@ class Loan(models.Model):
 
     shelf = CrossDBForeignKey(Shelf, models.SET_DEFAULT, default=1, related_name="+")
     entry = models.ForeignKey(Entry, models.CASCADE, null=True)
+
+
+class Slip(models.Model):
+    """Outlives the loan that it was written for."""
+
+    loan = models.ForeignKey(Loan, models.SET_NULL, null=True)

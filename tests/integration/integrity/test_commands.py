@@ -10,7 +10,7 @@ from django.core.management.base import OutputWrapper
 from tests.apps.archive.models import Entry, Shelf
 from tests.apps.blog.models import Post
 from xdbrel.management.commands import xdbrel_repair, xdbrel_scan
-from xdbrel.models import ScanRun
+from xdbrel.models import RepairRun, ScanRun
 from xdbrel.relations import all_relations
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -178,17 +178,23 @@ def test_repair_json():
     status, out, err = run(xdbrel_repair, RELATION, "--policy", "set_null", "--format", "json")
     result = json.loads(out)
     assert isinstance(result.pop("seconds"), float)
+    record = RepairRun.objects.get()
     assert result == {
         "relation": RELATION,
         "policy": "set_null",
         "dry_run": False,
         "run": run_id,
+        "repair": record.pk,
+        "token": record.options["repair"],
         "source_alias": "blog",
         "target_alias": "default",
         "keys": 2,
         "healed": 0,
+        "left": 0,
         "rows": 3,
         "counts": {"archive.Entry": 3},
+        "stopped": False,
+        "resumed": False,
     }
     assert (status, err) == (0, "")
     assert not Entry.objects.exclude(shelf=None).exists()

@@ -13,7 +13,7 @@ from xdbrel import relations
 from xdbrel.integrity.exceptions import CannotRepair, NoScan, UnknownPolicy
 from xdbrel.integrity.repair import RepairProgress, RepairResult, repair
 from xdbrel.integrity.scan import scan
-from xdbrel.models import ScanRun
+from xdbrel.models import RepairRun, ScanRun
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -53,18 +53,25 @@ def test_delete(orphans):
         rows=3,
         seconds=result.seconds,
         counts={"blog.Post": 3},
+        repair_id=RepairRun.objects.get().pk,
+        token=result.token,
     )
     assert result.as_dict() == {
         "relation": "blog.Post.author",
         "policy": "delete",
         "dry_run": False,
         "run": orphans.run_id,
+        "repair": result.repair_id,
+        "token": result.token,
         "source_alias": "blog",
         "target_alias": "default",
         "keys": 2,
         "healed": 0,
+        "left": 0,
         "rows": 3,
         "counts": {"blog.Post": 3},
+        "stopped": False,
+        "resumed": False,
         "seconds": result.seconds,
     }
     assert scan(relations.get("blog.Post.author")).orphans == 0
@@ -283,7 +290,7 @@ def test_unknown_policy():
         repair(relations.get("blog.Post.author"), "set-null")
     assert str(raised.value) == (
         "There is no repair policy 'set-null'. Did you mean set_null? Known are delete, "
-        "report, set_default, set_null."
+        "quarantine, repoint, report, set_default, set_null."
     )
 
 
@@ -335,6 +342,7 @@ def test_sources_are_locked(orphans):
         connections["default"].execute_wrapper(wrapper),
     ):
         repair(relations.get("blog.Post.author"), "delete")
-    (locking,) = [n for n, (_, sql) in enumerate(statements) if sql.endswith("FOR UPDATE")]
+    locks = [n for n, (_, sql) in enumerate(statements) if sql.endswith("FOR UPDATE")]
+    (locking,) = [n for n in locks if statements[n][0] == "blog"]
     following = [alias for alias, _ in statements[locking + 1 :]]
     assert following[:2] == ["default", "blog"]

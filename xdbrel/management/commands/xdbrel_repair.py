@@ -7,14 +7,24 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import ProtectedError, RestrictedError
 
 from xdbrel.exceptions import UnknownRelation
-from xdbrel.integrity.exceptions import CannotRepair, NoScan
-from xdbrel.integrity.repair import POLICIES, RepairProgress, RepairResult, repair
+from xdbrel.integrity import mapping as mappings
+from xdbrel.integrity.exceptions import (
+    BadMapping,
+    CannotQuarantine,
+    CannotRepair,
+    NoScan,
+    RepairUnderWay,
+    TooManyOrphans,
+)
+from xdbrel.integrity.policies import POLICIES
+from xdbrel.integrity.repair import RepairProgress, RepairResult, repair
 from xdbrel.relations import get
 
 _DONE = {
@@ -22,13 +32,15 @@ _DONE = {
     "delete": ("deleted", "would be deleted"),
     "set_null": ("set to null", "would be set to null"),
     "set_default": ("set to the default", "would be set to the default"),
+    "repoint": ("pointed elsewhere", "would be pointed elsewhere"),
+    "quarantine": ("quarantined", "would be quarantined"),
 }
 
 
 class Command(BaseCommand):
     help = (
-        "Apply a policy to the orphans of the latest complete scan. "
-        "Exits with 1 where orphans are left."
+        "Apply a policy to the orphans that scans found. Goes on where an earlier call for the "
+        "same was cut short. Exits with 1 where orphans are left."
     )
 
     #: Set by ``handle()``, so that ``call_command()`` returns like any other.
@@ -41,6 +53,27 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--dry-run", action="store_true", help="Say what would be done, and do nothing."
+        )
+        parser.add_argument(
+            "--raw",
+            action="store_true",
+            help="Delete without signals and without what hangs on the rows in their database.",
+        )
+        parser.add_argument(
+            "--mapping",
+            metavar="FILE",
+            help="JSON or CSV with an old and a new key for each key that repoint deals with.",
+        )
+        parser.add_argument(
+            "--max-rows", type=rows, metavar="N", help="End after so many rows of the relation."
+        )
+        parser.add_argument(
+            "--yes-really",
+            action="store_true",
+            help='Repair even where more than XDBREL["MAX_ORPHAN_SHARE"] of the rows are orphans.',
+        )
+        parser.add_argument(
+            "--actor", metavar="NAME", help="Who is on record for it. Default: user@machine."
         )
         parser.add_argument(
             "--format",
@@ -60,14 +93,31 @@ class Command(BaseCommand):
         relation: str,
         policy: str,
         dry_run: bool = False,
+        raw: bool = False,
+        mapping: str | None = None,
+        max_rows: int | None = None,
+        yes_really: bool = False,
+        actor: str | None = None,
         format: str = "text",
         **options: Any,
     ) -> None:
         show = self._show if self.stderr.isatty() else None
         try:
-            result = repair(get(relation), policy, dry_run=dry_run, on_progress=show)
-        except (UnknownRelation, NoScan, CannotRepair) as error:
+            result = repair(
+                get(relation),
+                policy,
+                dry_run=dry_run,
+                raw=raw,
+                mapping=None if mapping is None else mappings.load(mapping, relation),
+                max_rows=max_rows,
+                yes_really=yes_really,
+                actor=actor,
+                on_progress=show,
+            )
+        except (UnknownRelation, NoScan, CannotRepair, BadMapping, OSError) as error:
             raise CommandError(str(error), returncode=2) from error
+        except (TooManyOrphans, RepairUnderWay, CannotQuarantine) as error:
+            raise CommandError(str(error), returncode=1) from error
         except (ProtectedError, RestrictedError) as error:
             self.left_orphans = True
             raise CommandError(
@@ -76,7 +126,8 @@ class Command(BaseCommand):
             ) from error
         if show is not None:
             self.stderr.write("")
-        self.left_orphans = bool(result.rows) and (dry_run or policy == "report")
+        only_looked = bool(result.rows) and (dry_run or policy == "report")
+        self.left_orphans = only_looked or result.stopped or bool(result.left)
         if format == "json":
             self.stdout.write(json.dumps(result.as_dict(), indent=2))
         else:
@@ -92,6 +143,14 @@ class Command(BaseCommand):
         self.stderr.flush()
 
 
+def rows(given: str) -> int:
+    """Return a number of rows as ``--max-rows`` takes it."""
+    number = int(given) if given.isdecimal() else 0
+    if number < 1:
+        raise ArgumentTypeError(f"not a number of rows: {given!r}")
+    return number
+
+
 def text(result: RepairResult) -> str:
     """Return the result as a few lines for people."""
     done, would = _DONE[result.policy]
@@ -101,5 +160,13 @@ def text(result: RepairResult) -> str:
     ]
     if result.healed:
         lines.append(f"{result.healed:,} keys have a target in {result.target_alias} again")
+    if result.left:
+        lines.append(
+            f"{result.left:,} keys are left as they are: the mapping has nothing for them"
+        )
+    if result.stopped:
+        lines.append("Stopped at the limit of rows; the same call goes on from here")
+    if result.policy == "quarantine" and not result.dry_run:
+        lines.append(f"xdbrel_restore {result.relation} --repair {result.token} puts them back")
     lines += [f"  {label}: {rows:,}" for label, rows in sorted(result.counts.items())]
     return "\n".join(lines)

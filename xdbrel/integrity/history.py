@@ -1,0 +1,159 @@
+"""What has been found and done: the runs that repairs go by, and the pruning of the rest.
+
+Owns which findings stand, and for how long rows of history are kept. Quarantined rows are
+data and no history: nothing here touches them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from xdbrel import keys
+from xdbrel.caching import uncached
+from xdbrel.compat import raw_delete
+from xdbrel.conf import settings
+from xdbrel.integrity.exceptions import NoScan
+from xdbrel.models import Orphan, RepairRun, ScanLease, ScanRun
+
+logger = logging.getLogger(__name__)
+
+Mode = ScanRun.Mode
+Status = ScanRun.Status
+
+
+def standing(relation: str) -> list[ScanRun]:
+    """Return the runs whose findings stand: the last complete full one, and what followed it.
+
+    Those are the complete incremental runs since. Raises ``NoScan`` where there is none.
+    """
+    using = settings.INTEGRITY_DATABASE
+    complete = ScanRun.objects.using(using).filter(relation=relation, status=Status.COMPLETE)
+    full = complete.filter(mode=Mode.FULL).order_by("-started_at", "-id").first()
+    if full is None:
+        raise NoScan(relation, using)
+    later = complete.filter(mode=Mode.INCREMENTAL, id__gt=full.pk)
+    return [full, *later.order_by("id")]
+
+
+def findings(
+    runs: list[ScanRun], *, after: int, size: int
+) -> Iterator[list[tuple[int, Any, int]]]:
+    """Yield the findings behind ``after``, ``(id, encoded key, sources)``, in lists.
+
+    A key that several runs have found comes once, with the first of them. To know that, the
+    keys of incremental runs, few by nature, are held in memory.
+    """
+    full, *later = (run.pk for run in runs)
+    again = {key for part in _pages(later, 0, size) for _, _, key, _ in part}
+    # What comes again has to be known from the beginning, wherever the repair goes on.
+    for part in _pages([full, *later], 0 if again else after, size):
+        fresh = []
+        for number, run, key, sources in part:
+            if run != full and key not in again:
+                continue
+            again.discard(key)
+            if number > after:
+                fresh.append((number, key, sources))
+        if fresh:
+            yield fresh
+
+
+def _pages(runs: list[int], after: int, size: int) -> Iterator[list[tuple[int, int, Any, int]]]:
+    if not runs:
+        return
+    found = Orphan.objects.using(settings.INTEGRITY_DATABASE).filter(run_id__in=runs)
+    while True:
+        page = list(
+            found.filter(id__gt=after)
+            .order_by("id")
+            .values_list("id", "run_id", "key", "sources")[:size]
+        )
+        if page:
+            yield page
+        if len(page) < size:
+            return
+        after = page[-1][0]
+
+
+@dataclass
+class HistoryPruned:
+    """How many rows of history were deleted, or would be in a dry run."""
+
+    dry_run: bool = False
+    runs: int = 0
+    findings: int = 0
+    repairs: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures as JSON has them."""
+        return asdict(self)
+
+
+def prune(*, older_than: float | None = None, dry_run: bool = False) -> HistoryPruned:
+    """Delete runs, with their findings, and repairs that began so many days ago.
+
+    ``older_than`` is ``XDBREL["KEEP_HISTORY_DAYS"]`` if not given. Kept whatever their age:
+    the runs whose findings stand (see ``standing``), what is being scanned or repaired just
+    now, and quarantined rows. A dry run counts and deletes nothing. Raises what the database
+    raises.
+    """
+    days = settings.KEEP_HISTORY_DAYS if older_than is None else older_than
+    using = settings.INTEGRITY_DATABASE
+    horizon = timezone.now() - timedelta(days=days)
+    result = HistoryPruned(dry_run)
+    with uncached():
+        old = ScanRun.objects.using(using).filter(started_at__lt=horizon)
+        kept = _kept(old.order_by().values_list("relation", flat=True).distinct())
+        for pk in list(old.exclude(pk__in=kept).order_by("id").values_list("pk", flat=True)):
+            result.findings += _findings_of(pk, using, dry_run=dry_run)
+            result.runs += 1
+            if not dry_run:
+                ScanRun.objects.using(using).filter(pk=pk).delete()
+        repairs = RepairRun.objects.using(using).filter(
+            Q(until=None) | Q(until__lt=timezone.now()), started_at__lt=horizon
+        )
+        result.repairs = repairs.count() if dry_run else repairs.delete()[0]
+    logger.info(
+        "Pruned %s runs, %s findings and %s repairs of more than %g days ago",
+        result.runs,
+        result.findings,
+        result.repairs,
+        days,
+        extra={"action": "prune_history", "relation": None, "alias": using},
+    )
+    return result
+
+
+def _kept(relations: models.QuerySet[Any, str]) -> set[int]:
+    """Return the runs of these relations that stand, or are held by somebody."""
+    kept = set(
+        ScanLease.objects.using(settings.INTEGRITY_DATABASE).values_list("run_id", flat=True)
+    )
+    for relation in relations:
+        try:
+            kept.update(run.pk for run in standing(relation))
+        except NoScan:
+            continue
+    return kept
+
+
+def _findings_of(run: int, using: str, *, dry_run: bool) -> int:
+    """Delete or count a run's findings, in bounded statements: there may be millions."""
+    found = Orphan.objects.using(using).filter(run_id=run)
+    if dry_run:
+        return found.count()
+    size = keys.chunk_size(using, Orphan._meta.pk)
+    deleted = 0
+    while True:
+        last = found.order_by("id").values_list("id", flat=True)[size - 1 : size].first()
+        deleted += raw_delete(found if last is None else found.filter(id__lte=last), using)
+        if last is None:
+            return deleted

@@ -1,0 +1,102 @@
+"""``manage.py xdbrel_restore``: put quarantined rows back. The work is ``integrity.restore``'s."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from xdbrel.exceptions import UnknownRelation
+from xdbrel.integrity.exceptions import RepairUnderWay
+from xdbrel.integrity.restore import RestoreResult, restore
+from xdbrel.management.commands.xdbrel_repair import rows
+from xdbrel.relations import get
+
+
+class Command(BaseCommand):
+    help = (
+        "Put the rows back that repairs of a relation have quarantined, where their targets are "
+        "there again. Exits with 1 where some stay in quarantine."
+    )
+
+    #: Set by ``handle()``, so that ``call_command()`` returns like any other.
+    some_stay = False
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("relation", metavar="RELATION", help="app_label.Model.field")
+        parser.add_argument(
+            "--repair", metavar="TOKEN", help="Undo this repair only. Default: all of them."
+        )
+        parser.add_argument(
+            "--without-targets",
+            action="store_true",
+            help="Put rows back even where they point at nothing in another database.",
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="Say what would be done, and do nothing."
+        )
+        parser.add_argument(
+            "--max-rows", type=rows, metavar="N", help="End after about so many rows."
+        )
+        parser.add_argument(
+            "--actor", metavar="NAME", help="Who is on record for it. Default: user@machine."
+        )
+        parser.add_argument(
+            "--format",
+            choices=["text", "json"],
+            default="text",
+            help="How the result is written to standard output.",
+        )
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        super().run_from_argv(argv)
+        if self.some_stay:
+            sys.exit(1)
+
+    def handle(
+        self,
+        *args: Any,
+        relation: str,
+        repair: str | None = None,
+        without_targets: bool = False,
+        dry_run: bool = False,
+        max_rows: int | None = None,
+        actor: str | None = None,
+        format: str = "text",
+        **options: Any,
+    ) -> None:
+        try:
+            result = restore(
+                get(relation),
+                repair=repair,
+                without_targets=without_targets,
+                dry_run=dry_run,
+                max_rows=max_rows,
+                actor=actor,
+            )
+        except UnknownRelation as error:
+            raise CommandError(str(error), returncode=2) from error
+        except RepairUnderWay as error:
+            raise CommandError(str(error), returncode=1) from error
+        self.some_stay = not result.clean
+        if format == "json":
+            self.stdout.write(json.dumps(result.as_dict(), indent=2))
+        else:
+            self.stdout.write(text(result))
+
+
+def text(result: RestoreResult) -> str:
+    """Return the result as a few lines for people."""
+    done = "would be put back" if result.dry_run else "put back"
+    lines = [f"{result.relation}: {result.rows:,} rows {done} in {result.using}"]
+    lines += [f"  {label}: {number:,}" for label, number in sorted(result.counts.items())]
+    if result.waiting:
+        lines.append(f"{result.waiting:,} rows wait for their target")
+    if result.conflicting:
+        lines.append(f"{result.conflicting:,} rows stay, since something is in their way:")
+        lines += [f"  {conflict}" for conflict in result.conflicts]
+    if result.stopped:
+        lines.append("Stopped at the limit of rows; the same call goes on from here")
+    return "\n".join(lines)
