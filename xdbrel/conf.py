@@ -170,8 +170,42 @@ class Settings:
         3_600.0, "how often the beat schedule prunes finished intents", least=0.1
     )
     SCAN_INTERVAL_SECONDS = Setting[float](
-        86_400.0, "how often the beat schedule scans", least=0.1
+        3_600.0, "how often the beat schedule scans: for what has changed, or in full", least=0.1
     )
+    FULL_SCAN_INTERVAL_SECONDS = Setting[float](
+        86_400.0, "age of a relation's last full scan past which a scheduled one is full"
+    )
+    CONFIRM_AFTER = Setting[float](
+        60.0, "how many seconds after a scan its findings are looked at a second time"
+    )
+    CONFIRM_INTERVAL_SECONDS = Setting[float](
+        30.0, "how often the beat schedule confirms findings that are due", least=0.1
+    )
+    RESUME_INTERVAL_SECONDS = Setting[float](
+        60.0, "how often the beat schedule looks for scans that nobody goes on with", least=0.1
+    )
+    RESUME_SECONDS = Setting[float](
+        86_400.0, "age of a scan that was cut short past which a new one begins anew"
+    )
+    SCAN_LEASE_SECONDS = Setting[float](
+        360.0, "how long a scan belongs to a process that does not renew it", least=0.1
+    )
+    SCAN_STATEMENT_SECONDS = Setting[float](
+        300.0, "longest time of one statement of a scan; 0 for any"
+    )
+    SCAN_RANGE_ROWS = Setting[int](
+        2_000_000, "about how many rows make a range that workers share scans by", least=1
+    )
+    SCAN_MAX_LOAD = Setting[float](
+        1.0, "share of the time, up to 1, in which a scan may put load on databases", least=0.001
+    )
+    SCAN_KEYS_PER_SECOND = Setting[float](
+        0.0, "most keys that one process's scan looks at in a second; 0 for any number"
+    )
+    SCAN_MAX_LAG_SECONDS = Setting[float](
+        30.0, "lag of a replica in REPLICAS past which scans of its primary wait"
+    )
+    HEARTBEAT_SECONDS = Setting[float](10.0, "how often, at most, a worker notes that it works")
 
     @classmethod
     def names(cls) -> list[str]:

@@ -24,6 +24,7 @@ from xdbrel.cascade.relay import intent_aliases, relay
 from xdbrel.cascade.retry import retry
 from xdbrel.conf import settings
 from xdbrel.exceptions import SHOWN_KEYS, PauseFailed, UnknownRelation
+from xdbrel.integrity.exceptions import BeingScanned
 from xdbrel.integrity.scan import scan
 from xdbrel.models import CascadeIntent, Orphan, PausedRelation, ScanRun
 
@@ -208,15 +209,17 @@ class PausedRelationAdmin(HomeRowsAdmin):
 class ScanRunAdmin(OwnRowsAdmin):
     list_display = (
         "relation",
+        "mode",
         "status",
         "orphans",
         "distinct_keys",
         "strategy",
         "seconds",
         "started_at",
+        "confirmed_at",
         "found",
     )
-    list_filter = ("status", "relation")
+    list_filter = ("status", "mode", "relation")
     search_fields = ("relation",)
     ordering = ("-started_at", "-id")
     actions = ("scan_again",)
@@ -239,6 +242,8 @@ class ScanRunAdmin(OwnRowsAdmin):
             try:
                 orphans += scan(relations.get(handle)).orphans
                 scanned += 1
+            except BeingScanned as error:
+                self.message_user(request, str(error), messages.ERROR)
             except (UnknownRelation, DatabaseError) as error:
                 self.message_user(request, f"{handle}: {error}", messages.ERROR)
         self.message_user(

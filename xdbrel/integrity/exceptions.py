@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
 from collections.abc import Iterable, Sequence
 
@@ -46,6 +47,55 @@ class NoScan(XdbrelError, LookupError):
         super().__init__(
             f"{relation} has no complete scan in database {using!r}, so there are no findings "
             f'to repair. Run "manage.py xdbrel_scan {relation}" first.'
+        )
+
+
+class BeingScanned(XdbrelError, RuntimeError):
+    """Another process scans the relation just now.
+
+    Attributes: ``relation`` (handle), ``run`` (primary key), ``holder``, ``until``.
+    """
+
+    def __init__(self, relation: str, run: int, holder: str, until: datetime.datetime) -> None:
+        self.relation = relation
+        self.run = run
+        self.holder = holder
+        self.until = until
+        super().__init__(
+            f"{relation} is being scanned by {holder} (run {run}). Wait for it to end; if it "
+            f"died, its lease can be taken over from {until:%Y-%m-%d %H:%M:%S} on."
+        )
+
+
+class ScanTakenOver(XdbrelError, RuntimeError):
+    """The scan, or the range of it, that this process worked at is another's now.
+
+    Its lease had expired, as when a process was stopped for minutes or the database that
+    holds the lease did not answer. What was recorded before is kept, nothing is recorded
+    twice. Attributes: ``relation`` (handle), ``run`` (primary key).
+    """
+
+    def __init__(self, relation: str, run: int) -> None:
+        self.relation = relation
+        self.run = run
+        super().__init__(
+            f"{relation}: run {run}, or the range of it that was scanned here, has been taken "
+            f"over by another process, since its lease had expired. Nothing is lost; a longer "
+            f'XDBREL["SCAN_LEASE_SECONDS"] avoids it.'
+        )
+
+
+class CannotSample(XdbrelError, ValueError):
+    """Rows of the sources cannot be drawn at random in constant time.
+
+    Attribute: ``relation`` (handle).
+    """
+
+    def __init__(self, relation: str, source: str, using: str) -> None:
+        self.relation = relation
+        super().__init__(
+            f"{relation}: rows of {source} in database {using!r} cannot be drawn at random, "
+            f"since its primary key is neither an integer nor a UUID. Scan it without --sample."
         )
 
 

@@ -1,7 +1,7 @@
-"""Runs and their findings as rows, in ``XDBREL["INTEGRITY_DATABASE"]``.
+"""Findings as rows, in ``XDBREL["INTEGRITY_DATABASE"]``.
 
-Owns how they are written and read. What is found is for ``scan``, what is done about
-it for ``repair``.
+Owns how they are written and read. What is found is for ``scan``, which run they belong to
+for ``runs``, what is done about them for ``repair``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.db import connections, transaction
-from django.utils import timezone
 
 from xdbrel import keys
 from xdbrel.conf import settings
@@ -21,16 +20,6 @@ from xdbrel.models import Orphan, ScanRun
 
 _COLUMNS = ("run_id", "range", "key", "sources")
 _dumps = json.JSONEncoder().encode
-
-
-def start(source: End, target: End, strategy: str) -> ScanRun:
-    """Record that a scan has begun."""
-    return ScanRun.objects.using(settings.INTEGRITY_DATABASE).create(
-        relation=source.relation.handle,
-        source_alias=source.using,
-        target_alias=target.using,
-        strategy=strategy,
-    )
 
 
 def add(run: ScanRun, target: End, found: Mapping[Any, int], *, part: int = 0) -> None:
@@ -61,30 +50,13 @@ def add(run: ScanRun, target: End, found: Mapping[Any, int], *, part: int = 0) -
             )
 
 
-def finish(run: ScanRun, *, seconds: float, orphans: int, distinct_keys: int) -> None:
-    """Record that a scan came to its end."""
-    run.status = ScanRun.Status.COMPLETE
-    run.finished_at = timezone.now()
-    run.seconds = seconds
-    run.orphans = orphans
-    run.distinct_keys = distinct_keys
-    run.save(using=run._state.db)
-
-
-def fail(run: ScanRun, error: BaseException) -> None:
-    """Record that a scan ended before its time, and why."""
-    run.status = ScanRun.Status.FAILED
-    run.finished_at = timezone.now()
-    run.last_error = f"{type(error).__name__}: {error}"
-    run.save(using=run._state.db)
-
-
 def latest(relation: str) -> ScanRun:
     """Return the latest complete run of the relation; raises ``NoScan``."""
     alias = settings.INTEGRITY_DATABASE
     run = (
         ScanRun.objects.using(alias)
         .filter(relation=relation, status=ScanRun.Status.COMPLETE)
+        .exclude(mode=ScanRun.Mode.SAMPLE)
         .order_by("-started_at", "-id")
         .first()
     )

@@ -1,7 +1,8 @@
-"""Scanning one relation for orphans.
+"""Scanning one relation for orphans, by one process.
 
-Owns the run from its first row to its last: which strategy, the second look, the
-findings and the signal. How keys are found is in ``strategies``.
+Owns what is done with what a strategy finds: the second look, recording, the signal. How
+keys are found is in ``strategies``, what a run is in ``runs``, several workers at one run
+in ``sharing``.
 """
 
 from __future__ import annotations
@@ -16,15 +17,33 @@ from typing import Any
 from django.db import DatabaseError
 
 from xdbrel.caching import uncached
-from xdbrel.integrity import ends, findings, planner, targets
+from xdbrel.integrity import (
+    claims,
+    ends,
+    holders,
+    incremental,
+    leases,
+    planner,
+    runs,
+    statement_time,
+    targets,
+)
+from xdbrel.integrity import ranges as key_ranges
+from xdbrel.integrity.claims import Claim
 from xdbrel.integrity.ends import End
 from xdbrel.integrity.ranges import KeyRange
-from xdbrel.integrity.strategies import STRATEGIES
+from xdbrel.integrity.strategies import STRATEGIES, Batch
+from xdbrel.integrity.throttle import Throttle
 from xdbrel.models import ScanRun
 from xdbrel.relations import Relation
 from xdbrel.signals import orphans_found
 
 logger = logging.getLogger(__name__)
+
+Mode = ScanRun.Mode
+
+#: The mode by which each relation is scanned as its last runs ask for.
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -38,7 +57,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class ScanResult:
-    """What a scan found: ``orphans`` are rows, ``distinct_keys`` the keys that they hold."""
+    """What a scan found: ``orphans`` are rows, ``distinct_keys`` the keys that they hold.
+
+    ``status`` is that of the run: ``complete``, or ``running`` where other processes scan
+    ranges of it still. ``resumed`` is how often the run had been cut short.
+    """
 
     relation: str
     source_alias: str
@@ -48,18 +71,45 @@ class ScanResult:
     distinct_keys: int
     seconds: float
     run_id: int
+    mode: str = Mode.FULL.value
+    reason: str = ""
+    status: str = ScanRun.Status.COMPLETE.value
+    resumed: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return what commands and tasks hand out as JSON."""
         return {
             "relation": self.relation,
+            "run": self.run_id,
+            "mode": self.mode,
+            "status": self.status,
             "source_alias": self.source_alias,
             "target_alias": self.target_alias,
             "strategy": self.strategy,
+            "reason": self.reason,
             "orphans": self.orphans,
             "distinct_keys": self.distinct_keys,
+            "resumed": self.resumed,
             "seconds": self.seconds,
         }
+
+
+def result_of(run: ScanRun) -> ScanResult:
+    """Return what is known of a run as a result."""
+    return ScanResult(
+        relation=run.relation,
+        source_alias=run.source_alias,
+        target_alias=run.target_alias,
+        strategy=run.strategy,
+        orphans=run.orphans,
+        distinct_keys=run.distinct_keys,
+        seconds=run.seconds or 0.0,
+        run_id=run.pk,
+        mode=str(run.mode),
+        reason=run.reason,
+        status=str(run.status),
+        resumed=run.resumed,
+    )
 
 
 def scan(
@@ -67,62 +117,203 @@ def scan(
     *,
     on_progress: Callable[[Progress], None] | None = None,
     strategy: str | None = None,
+    mode: str = Mode.FULL,
+    fresh: bool = False,
+    throttle: Throttle | None = None,
 ) -> ScanResult:
     """Find the orphans of ``relation`` and record them as a ``ScanRun`` with its findings.
 
-    Both ends are read at their homes, past any cache, in bounded memory. ``strategy`` is
-    the planner's choice unless it is named; ``on_progress`` is called after every step.
-    Sends ``orphans_found`` where there are any. A scan that raises leaves its run marked
-    as failed, with the error.
+    Both ends are read at their homes, past any cache, in bounded memory. A run that was cut
+    short is gone on with, unless ``fresh`` is asked for. ``strategy`` is the planner's
+    choice unless it is named. ``mode`` is ``"full"``, ``"incremental"`` (what has changed,
+    where that is known; see ``incremental``) or ``"auto"``, which of the two is due.
+    ``throttle`` says how much load may be put on the databases; ``on_progress`` is called
+    after every step. Sends ``orphans_found`` where there are any. A scan that raises leaves
+    its run marked as failed, with the error and its position.
 
-    Raises ``UnknownStrategy``, ``UnsuitableStrategy`` and what the databases raise.
+    Raises ``BeingScanned``, ``UnknownStrategy``, ``UnsuitableStrategy``, ``ScanTakenOver``
+    and what the databases raise.
     """
     source, target = ends.of(relation)
+    holder = holders.name()
+    started = time.perf_counter()
     with uncached():
-        if strategy is None:
-            strategy = planner.choose(source, target).strategy
-        else:
-            planner.validate(strategy, source, target)
-        started = time.perf_counter()
-        run = findings.start(source, target, strategy)
-        seen = orphans = distinct_keys = 0
-        with _failure_recorded(run):
-            for batch in STRATEGIES[strategy](source, target, KeyRange()):
-                seen += batch.seen
-                confirmed = _look_again(target, batch.found)
-                if confirmed:
-                    findings.add(run, target, confirmed)
-                    distinct_keys += len(confirmed)
-                    orphans += sum(confirmed.values())
-                if on_progress is not None:
-                    on_progress(Progress(relation.handle, seen, distinct_keys))
-            seconds = round(time.perf_counter() - started, 6)
-            findings.finish(run, seconds=seconds, orphans=orphans, distinct_keys=distinct_keys)
+        run = open_run(source, target, holder, mode=mode, strategy=strategy, fresh=fresh)
+        work = Work(run, throttle or Throttle.from_settings(source, target), on_progress)
+        run = work.scan_alone(source, target, holder, started)
+    return result_of(run)
+
+
+def open_run(
+    source: End,
+    target: End,
+    holder: str,
+    *,
+    mode: str = Mode.FULL,
+    strategy: str | None = None,
+    fresh: bool = False,
+    parts: Callable[[str], int] | None = None,
+) -> ScanRun:
+    """Return the run to work at, its lease taken: one that was cut short, or a new one.
+
+    ``parts`` tells, for a strategy, into how many ranges a new run is split.
+    """
+    if strategy is not None:
+        planner.validate(strategy, source, target)
+    base, why_full = None, ""
+    horizon = incremental.horizon(source, target)
+    if mode == AUTO and incremental.full_is_due(source, target):
+        mode = Mode.FULL
+    if mode in (AUTO, Mode.INCREMENTAL):
+        base, why_full = incremental.base(source, target, horizon)
+        mode = Mode.INCREMENTAL if base is not None else Mode.FULL
+    if not fresh:
+        cut_short = runs.unfinished(source, target, mode, strategy=strategy)
+        if cut_short is not None and (cut_short.strategy in STRATEGIES or base is not None):
+            resumed = runs.resume(cut_short, holder)
+            if resumed is not None:
+                return resumed
+    if base is not None:
+        plan = runs.Plan(
+            mode=Mode.INCREMENTAL,
+            strategy=incremental.NAME,
+            reason=f"changes since run {base.pk}",
+            ranges=[KeyRange()],
+            horizon=horizon,
+            base=base.pk,
+        )
+        return runs.begin(source, target, plan, holder)
+    if strategy is None:
+        choice = planner.choose(source, target)
+    else:
+        choice = planner.Choice(strategy, "it was asked for by name")
+    number = 1 if parts is None else parts(choice.strategy)
+    if number > 1:
+        split = key_ranges.split(source, target, number, strategy=choice.strategy)
+    else:
+        split = [KeyRange()]
+    plan = runs.Plan(
+        mode=Mode.FULL,
+        strategy=choice.strategy,
+        reason=f"{choice.reason}; full, since {why_full}" if why_full else choice.reason,
+        ranges=split,
+        horizon=horizon,
+    )
+    return runs.begin(source, target, plan, holder)
+
+
+class Work:
+    """What one process does at one run, range after range.
+
+    ``stop`` is asked after every step; once it says yes the range is given back.
+    """
+
+    def __init__(
+        self,
+        run: ScanRun,
+        throttle: Throttle,
+        on_progress: Callable[[Progress], None] | None = None,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+        counts: bool = False,
+    ) -> None:
+        self.run = run
+        self.throttle = throttle
+        self.on_progress = on_progress
+        self.stop = stop
+        #: Whether a range that fails is tried a limited number of times.
+        self.counts = counts
+        self.before = (run.seen, run.distinct_keys)
+
+    def scan_alone(self, source: End, target: End, holder: str, started: float) -> ScanRun:
+        """Scan all ranges of the run that are nobody's, and return the run as it is then.
+
+        ``started`` is when that began, on ``time.perf_counter``. A failure fails the run.
+        """
+        ended: ScanRun | None = None
+        with _failure_recorded(self.run, started), statement_time.bounded(source, target):
+            while (claim := claims.claim(self.run, holder, source, target)) is not None:
+                if not self.scan(claim):
+                    leases.give_up(self.run, using=claim.using)
+                    break
+                ended = runs.complete(claim, seconds=time.perf_counter() - started)
+            else:
+                if ended is None:
+                    ended = runs.settle(self.run)
+        if ended is None:
+            self.run.refresh_from_db()
+            return self.run
+        announce(ended, source.relation)
+        return ended
+
+    def scan(self, claim: Claim) -> bool:
+        """Scan a claimed range to its end; False if it was given back before."""
+        try:
+            for batch in _batches(claim):
+                claim.saw(batch.seen)
+                claim.record(_look_again(claim.target, batch.found))
+                if batch.upto is not None:
+                    claim.reached(batch.upto)
+                self._tell(claim)
+                claim.keep()
+                self.throttle.rest(batch.seen, keep=claim.keep, stop=self.stop)
+                if self.stop():
+                    claim.release()
+                    return False
+        except BaseException as error:
+            self._give_back(claim, error)
+            raise
+        seen, distinct_keys = self.before
+        self.before = (seen + claim.seen, distinct_keys + claim.distinct_keys)
+        return True
+
+    def _tell(self, claim: Claim) -> None:
+        if self.on_progress is not None:
+            seen, distinct_keys = self.before
+            self.on_progress(
+                Progress(self.run.relation, seen + claim.seen, distinct_keys + claim.distinct_keys)
+            )
+
+    def _give_back(self, claim: Claim, error: BaseException) -> None:
+        try:
+            # To be interrupted is no fault of the range's.
+            claim.release(error, counts=self.counts and isinstance(error, Exception))
+        except Exception:
+            # What went wrong before counts; the range is free when its lease expires.
+            logger.exception(
+                "A range of the scan of %s could not be given back",
+                self.run.relation,
+                extra={"action": "scan", "relation": self.run.relation, "alias": claim.using},
+            )
+
+
+def announce(run: ScanRun, relation: Relation) -> None:
+    """Log that a run has ended, and send ``orphans_found`` where there are any."""
+    extra = {"action": "scan", "relation": run.relation, "alias": run.source_alias}
+    if run.status != ScanRun.Status.COMPLETE:
+        logger.error("The scan of %s failed: %s", run.relation, run.last_error, extra=extra)
+        return
     logger.info(
         "Scanned %s: %s orphans with %s distinct keys",
-        relation.handle,
-        orphans,
-        distinct_keys,
-        extra={"action": "scan", "relation": relation.handle, "alias": source.using},
+        run.relation,
+        run.orphans,
+        run.distinct_keys,
+        extra=extra,
     )
-    if orphans:
+    if run.orphans:
         orphans_found.send_robust(
             sender=relation.source,
-            relation=relation.handle,
+            relation=run.relation,
             run=run,
-            orphans=orphans,
-            distinct_keys=distinct_keys,
+            orphans=run.orphans,
+            distinct_keys=run.distinct_keys,
         )
-    return ScanResult(
-        relation=relation.handle,
-        source_alias=source.using,
-        target_alias=target.using,
-        strategy=strategy,
-        orphans=orphans,
-        distinct_keys=distinct_keys,
-        seconds=seconds,
-        run_id=run.pk,
-    )
+
+
+def _batches(claim: Claim) -> Iterator[Batch]:
+    if claim.run.mode == Mode.INCREMENTAL:
+        return incremental.batches(claim.run, claim.source, claim.target)
+    return STRATEGIES[claim.run.strategy](claim.source, claim.target, claim.within)
 
 
 def _look_again(target: End, found: Mapping[Any, int]) -> Mapping[Any, int]:
@@ -140,12 +331,12 @@ def _look_again(target: End, found: Mapping[Any, int]) -> Mapping[Any, int]:
 
 
 @contextmanager
-def _failure_recorded(run: ScanRun) -> Iterator[None]:
+def _failure_recorded(run: ScanRun, started: float) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
         try:
-            findings.fail(run, error)
+            runs.fail(run, error, seconds=time.perf_counter() - started)
         except DatabaseError:
             # The findings' own database may be what failed: the first error counts.
             logger.exception(
