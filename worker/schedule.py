@@ -22,10 +22,23 @@ def defaults() -> dict[str, Any]:
                 "schedule": settings.PRUNE_INTERVAL_SECONDS,
                 "options": {"expires": settings.PRUNE_INTERVAL_SECONDS},
             },
-            # Fans out one task for each relation.
+            # One task for each relation, which decides by the relation's last runs whether
+            # a full scan is due: a beat that is started anew every day forgets what it was
+            # to do once a week.
             "xdbrel-scan": {
                 "task": "xdbrel.scan_all",
                 "schedule": settings.SCAN_INTERVAL_SECONDS,
+                "options": {"expires": settings.SCAN_INTERVAL_SECONDS},
+            },
+            "xdbrel-resume": {
+                "task": "xdbrel.resume_scans",
+                "schedule": settings.RESUME_INTERVAL_SECONDS,
+                "options": {"expires": settings.RESUME_INTERVAL_SECONDS},
+            },
+            "xdbrel-confirm": {
+                "task": "xdbrel.confirm",
+                "schedule": settings.CONFIRM_INTERVAL_SECONDS,
+                "options": {"expires": settings.CONFIRM_INTERVAL_SECONDS},
             },
         }
     }

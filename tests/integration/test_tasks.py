@@ -22,7 +22,15 @@ from xdbrel.models import CascadeIntent, ScanRun
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
-TASKS = [tasks.relay, tasks.prune, tasks.scan, tasks.scan_all]
+TASKS = [
+    tasks.relay,
+    tasks.prune,
+    tasks.scan,
+    tasks.scan_range,
+    tasks.scan_all,
+    tasks.resume_scans,
+    tasks.confirm,
+]
 
 
 @pytest.fixture
@@ -157,7 +165,7 @@ def test_scan_all(app):
     """Each relation is a task of its own, sent to the project's own queue."""
     handles = tasks.scan_all()
     assert handles == [relation.handle for relation in relations.all_relations()]
-    assert sent(app) == [("xdbrel.scan", [handle]) for handle in handles]
+    assert sent(app) == [("xdbrel.scan", [handle, "auto"]) for handle in handles]
 
 
 @pytest.mark.django_db(databases="__all__", transaction=True)
@@ -216,13 +224,11 @@ class TestWorkerApp:
             "xdbrel.relay": Settings.RELAY_INTERVAL_SECONDS.default,
             "xdbrel.prune": Settings.PRUNE_INTERVAL_SECONDS.default,
             "xdbrel.scan_all": Settings.SCAN_INTERVAL_SECONDS.default,
+            "xdbrel.resume_scans": Settings.RESUME_INTERVAL_SECONDS.default,
+            "xdbrel.confirm": Settings.CONFIRM_INTERVAL_SECONDS.default,
         }
-        assert entries["xdbrel-relay"]["options"] == {
-            "expires": Settings.RELAY_INTERVAL_SECONDS.default
-        }
-        assert entries["xdbrel-prune"]["options"] == {
-            "expires": Settings.PRUNE_INTERVAL_SECONDS.default
-        }
+        for entry in entries.values():
+            assert entry["options"] == {"expires": entry["schedule"]}
 
     def test_the_schedule_names_tasks_that_there_are(self):
         worker_app.loader.import_default_modules()

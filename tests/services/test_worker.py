@@ -127,8 +127,13 @@ def test_scan(project):
         (found,) = worker.results([project.send("xdbrel.scan", "shop.Order.customer")], seconds=60)
     assert found.pop("seconds") > 0
     assert found.pop("strategy")
+    assert found.pop("reason")
+    assert found.pop("run")
     assert found == {
         "relation": "shop.Order.customer",
+        "mode": "full",
+        "status": "complete",
+        "resumed": 0,
         "source_alias": "shop_db",
         "target_alias": "default",
         "orphans": 1,

@@ -1,23 +1,46 @@
-"""``manage.py xdbrel_scan``: find the orphans of relations. The work is ``integrity.scan``'s."""
+"""``manage.py xdbrel_scan``: find the orphans of relations.
+
+The work is that of ``integrity.scan``, ``integrity.confirm`` and ``integrity.sample``.
+"""
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from collections.abc import Sequence
+from argparse import ArgumentTypeError
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from xdbrel.exceptions import UnknownRelation
-from xdbrel.integrity.exceptions import UnknownStrategy, UnsuitableStrategy
-from xdbrel.integrity.scan import Progress, ScanResult, scan
+from xdbrel.integrity import ends
+from xdbrel.integrity.confirm import ConfirmResult, confirm
+from xdbrel.integrity.exceptions import (
+    BeingScanned,
+    CannotSample,
+    NoScan,
+    UnknownStrategy,
+    UnsuitableStrategy,
+)
+from xdbrel.integrity.findings import latest
+from xdbrel.integrity.sample import Estimate, sample
+from xdbrel.integrity.scan import AUTO, Mode, Progress, ScanResult, scan
 from xdbrel.integrity.strategies import STRATEGIES
-from xdbrel.relations import all_relations, get
+from xdbrel.integrity.throttle import Throttle
+from xdbrel.relations import Relation, all_relations, get
+
+#: What a shell says of a process that SIGTERM ended.
+TERMINATED = 128 + signal.SIGTERM
 
 
 class Command(BaseCommand):
-    help = "Find source rows whose key has no target row. Exits with 1 where there are any."
+    help = (
+        "Find source rows whose key has no target row. A scan that was cut short is gone on "
+        "with. Exits with 1 where there are any orphans."
+    )
 
     #: Set by ``handle()``, so that ``call_command()`` returns like any other.
     found_orphans = False
@@ -40,9 +63,64 @@ class Command(BaseCommand):
             metavar="NAME",
             help=f"{' or '.join(sorted(STRATEGIES))}; the planner chooses where none is named.",
         )
+        mode = parser.add_mutually_exclusive_group()
+        mode.add_argument(
+            "--full",
+            dest="mode",
+            action="store_const",
+            const=Mode.FULL.value,
+            default=Mode.FULL.value,
+            help="Scan all of it; this is the default.",
+        )
+        mode.add_argument(
+            "--incremental",
+            dest="mode",
+            action="store_const",
+            const=Mode.INCREMENTAL.value,
+            help="Look only at what has changed since the last scan, where that is known.",
+        )
+        mode.add_argument(
+            "--auto",
+            dest="mode",
+            action="store_const",
+            const=AUTO,
+            help="Incremental, and full where the last full scan is too old "
+            '(XDBREL["FULL_SCAN_INTERVAL_SECONDS"]).',
+        )
+        mode.add_argument(
+            "--sample",
+            type=positive,
+            metavar="N",
+            help="Estimate the share of orphans from N random rows, and record no findings.",
+        )
+        mode.add_argument(
+            "--confirm",
+            action="store_true",
+            help="Scan nothing; look a second time at what the latest scans have found, where "
+            'that is due (XDBREL["CONFIRM_AFTER"]).',
+        )
+        parser.add_argument(
+            "--fresh",
+            action="store_true",
+            help="Begin anew, where a scan was cut short.",
+        )
+        parser.add_argument(
+            "--max-load",
+            type=share,
+            metavar="SHARE",
+            help="Work for at most this share of the time, as 0.25. Default: "
+            'XDBREL["SCAN_MAX_LOAD"].',
+        )
+        parser.add_argument(
+            "--keys-per-second",
+            type=positive,
+            metavar="N",
+            help='Look at no more keys in a second. Default: XDBREL["SCAN_KEYS_PER_SECOND"].',
+        )
 
     def run_from_argv(self, argv: list[str]) -> None:
-        super().run_from_argv(argv)
+        with terminated_in_order():
+            super().run_from_argv(argv)
         if self.found_orphans:
             sys.exit(1)
 
@@ -52,23 +130,75 @@ class Command(BaseCommand):
         relations: Sequence[str] = (),
         format: str = "text",
         strategy: str | None = None,
+        mode: str = Mode.FULL.value,
+        sample: int | None = None,
+        confirm: bool = False,
+        fresh: bool = False,
+        max_load: float | None = None,
+        keys_per_second: float | None = None,
         **options: Any,
     ) -> None:
-        show = self._show if self.stderr.isatty() else None
-        results = []
         try:
             chosen = [get(handle) for handle in relations] or all_relations()
+            if sample is not None:
+                self._sample(chosen, sample, format)
+                return
+            if confirm:
+                self._confirm(chosen, format, named=bool(relations))
+                return
+            show = self._show if self.stderr.isatty() else None
+            results = []
             for relation in chosen:
-                results.append(scan(relation, on_progress=show, strategy=strategy))
+                throttle = Throttle.from_settings(
+                    *ends.of(relation), max_load=max_load, keys_per_second=keys_per_second
+                )
+                results.append(
+                    scan(
+                        relation,
+                        on_progress=show,
+                        strategy=strategy,
+                        mode=mode,
+                        fresh=fresh,
+                        throttle=throttle,
+                    )
+                )
                 if show is not None:
                     self.stderr.write("")
-        except (UnknownRelation, UnknownStrategy, UnsuitableStrategy) as error:
+        except (
+            UnknownRelation,
+            UnknownStrategy,
+            UnsuitableStrategy,
+            BeingScanned,
+            CannotSample,
+            NoScan,
+        ) as error:
             raise CommandError(str(error), returncode=2) from error
         self.found_orphans = any(result.orphans for result in results)
+        self._write(format, results, table(results))
+
+    def _sample(self, chosen: Sequence[Relation], size: int, format: str) -> None:
+        results = [sample(relation, size) for relation in chosen]
+        self.found_orphans = any(result.orphaned for result in results)
+        self._write(format, results, estimated(results))
+
+    def _confirm(self, chosen: Sequence[Relation], format: str, *, named: bool) -> None:
+        results = []
+        for relation in chosen:
+            try:
+                run = latest(relation.handle)
+            except NoScan:
+                if named:
+                    raise
+                continue
+            results.append(confirm(run))
+        self.found_orphans = any(result.orphans for result in results)
+        self._write(format, results, confirmed(results))
+
+    def _write(self, format: str, results: Sequence[Any], text: str) -> None:
         if format == "json":
             self.stdout.write(json.dumps([result.as_dict() for result in results], indent=2))
         else:
-            self.stdout.write(table(results))
+            self.stdout.write(text)
 
     def _show(self, progress: Progress) -> None:
         self.stderr.write(
@@ -95,20 +225,95 @@ def table(results: Sequence[ScanResult]) -> str:
         )
         for result in results
     ]
+    text = aligned(lines, texts=4)
+    orphans = sum(result.orphans for result in results)
+    relations = sum(1 for result in results if result.orphans)
+    text.append(
+        f"{orphans:,} orphans in {relations} of {len(results)} relations"
+        if orphans
+        else f"No orphans in {len(results)} relations"
+    )
+    text += [
+        f"{result.relation}: other processes are still scanning (run {result.run_id})"
+        for result in results
+        if result.status != "complete"
+    ]
+    return "\n".join(text)
+
+
+def estimated(results: Sequence[Estimate]) -> str:
+    """Return the estimates in aligned columns, one line each."""
+    lines = [("RELATION", "SOURCES IN", "TARGETS IN", "SAMPLED", "ORPHANED", "SHARE", "BOUNDS")]
+    lines += [
+        (
+            result.relation,
+            result.source_alias,
+            result.target_alias,
+            f"{result.sampled:,}",
+            f"{result.orphaned:,}",
+            f"{result.share:.3%}",
+            f"{result.low:.3%} to {result.high:.3%}",
+        )
+        for result in results
+    ]
+    return "\n".join(aligned(lines, texts=3))
+
+
+def confirmed(results: Sequence[ConfirmResult]) -> str:
+    """Return what second looks have found, a line each."""
+    return "\n".join(
+        f"{result.relation}: run {result.run} is not confirmed: {result.waits_for}"
+        if not result.confirmed
+        else f"{result.relation}: run {result.run} is confirmed, {result.orphans:,} orphans with "
+        f"{result.distinct_keys:,} keys; {result.healed:,} keys had healed"
+        for result in results
+    )
+
+
+def aligned(lines: Sequence[Sequence[str]], *, texts: int) -> list[str]:
+    """Return lines in columns, the first ``texts`` of them aligned to the left."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    texts = 4
-    aligned = [
+    return [
         "  ".join(
             cell.ljust(width) if position < texts else cell.rjust(width)
             for position, (cell, width) in enumerate(zip(line, widths, strict=True))
         )
         for line in lines
     ]
-    orphans = sum(result.orphans for result in results)
-    relations = sum(1 for result in results if result.orphans)
-    aligned.append(
-        f"{orphans:,} orphans in {relations} of {len(results)} relations"
-        if orphans
-        else f"No orphans in {len(results)} relations"
-    )
-    return "\n".join(aligned)
+
+
+@contextmanager
+def terminated_in_order() -> Iterator[None]:
+    """Let SIGTERM end the block as an exception does: what is held is given back."""
+
+    def end(number: int, frame: Any) -> None:
+        sys.exit(TERMINATED)
+
+    try:
+        before = signal.signal(signal.SIGTERM, end)
+    except ValueError:
+        # Not the main thread, which alone may ask for signals.
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def positive(given: str) -> int:
+    """Return a whole number of 1 or more."""
+    if not given.isdecimal() or int(given) < 1:
+        raise ArgumentTypeError(f"not a whole number of 1 or more: {given!r}")
+    return int(given)
+
+
+def share(given: str) -> float:
+    """Return a share of the time, above 0 and up to 1."""
+    try:
+        number = float(given)
+    except ValueError:
+        number = 0.0
+    if not 0.001 <= number <= 1:
+        raise ArgumentTypeError(f"not a number from 0.001 to 1: {given!r}")
+    return number
