@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from django.core.exceptions import EmptyResultSet
+from django.core.exceptions import EmptyResultSet, ValidationError
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.lookups import Lookup
@@ -95,7 +95,7 @@ class KeyIn(Lookup):
         params = list(column_params)
         if _as_one_parameter(field, connection):
             if connection.vendor == "postgresql":
-                array = _array_type(field)
+                array = array_type(field)
                 # Spelled out where nothing has to be quoted: the driver takes far longer
                 # over a list.
                 spelled = keys if array == "text[]" else f"{{{','.join(map(str, keys))}}}"
@@ -111,7 +111,12 @@ class KeyIn(Lookup):
 def encode(values: Iterable[Any], field: models.Field[Any, Any]) -> list[Any]:
     """Return keys of ``field`` as values that JSON carries, to the last microsecond."""
     field = key_field(field)
-    if isinstance(field, (*_INTEGERS, *_TEXTS)):
+    if isinstance(field, _INTEGERS):
+        return [
+            _integer(value, field) if isinstance(value, str) else field.get_prep_value(value)
+            for value in values
+        ]
+    if isinstance(field, _TEXTS):
         return [field.get_prep_value(value) for value in values]
     # What the field's own serialization makes of a value, its to_python() understands.
     return [
@@ -123,14 +128,32 @@ def encode(values: Iterable[Any], field: models.Field[Any, Any]) -> list[Any]:
 def decode(values: Iterable[Any], field: models.Field[Any, Any]) -> list[Any]:
     """Return what ``encode`` was given: the keys as Python values of ``field``."""
     field = key_field(field)
-    plain = _is_plain(field, _INTEGERS)
-    return [value if plain and type(value) is int else field.to_python(value) for value in values]
+    if _is_plain(field, _INTEGERS):
+        return [value if type(value) is int else _integer(value, field) for value in values]
+    return [field.to_python(value) for value in values]
+
+
+def _integer(value: Any, field: models.Field[Any, Any]) -> Any:
+    """Return a number; a text that writes none, or not as numbers are written, as it is.
+
+    Such texts are in columns that hold texts, whatever their fields say.
+    """
+    try:
+        found = field.to_python(value)
+    except ValidationError:
+        return value
+    return value if isinstance(value, str) and str(found) != value else found
+
+
+def as_one_parameter(field: models.Field[Any, Any], using: str) -> bool:
+    """Tell whether ``using`` takes a whole list of the field's keys as one parameter."""
+    return _as_one_parameter(field, connections[using])
 
 
 def _as_one_parameter(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> bool:
     field = key_field(field)
     if connection.vendor == "postgresql":
-        return _array_type(field) is not None
+        return array_type(field) is not None
     if connection.vendor == "sqlite":
         # json_each() gives integers and text as what they are; a decimal or a date would
         # be compared by another rule than the column's.
@@ -138,7 +161,8 @@ def _as_one_parameter(field: models.Field[Any, Any], connection: BaseDatabaseWra
     return False
 
 
-def _array_type(field: models.Field[Any, Any]) -> str | None:
+def array_type(field: models.Field[Any, Any]) -> str | None:
+    """Return PostgreSQL's type for an array of keys; None where it would carry them otherwise."""
     # Without a length: casting to varchar(n)[] would cut a key short and match another.
     if _is_plain(field, _INTEGERS):
         return "bigint[]"

@@ -7,16 +7,26 @@ in ``sources``, what is asked of the target in ``targets``.
 
 from __future__ import annotations
 
+import decimal
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from django.core.exceptions import EmptyResultSet
+from django.core.exceptions import EmptyResultSet, ValidationError
 from django.db import connections, models
-from django.db.models import F, Func, Q
+from django.db.models import ExpressionWrapper, F, Func, Q
+from django.db.models.lookups import (
+    GreaterThan,
+    GreaterThanOrEqual,
+    LessThan,
+    LessThanOrEqual,
+)
 from django.db.models.sql.compiler import SQLCompiler
 
 from xdbrel import keys
+from xdbrel.integrity import columns
 from xdbrel.relations import Relation
 
 _INTEGERS = (models.IntegerField, models.AutoField)
@@ -24,6 +34,24 @@ _TEXTS = (models.CharField, models.TextField)
 
 #: What a field may change on the way between column and Python.
 _CONVERSIONS = ("db_type", "get_prep_value", "get_db_prep_value", "get_db_converters", "to_python")
+
+#: Fields that describe a column of another type than its own field says.
+_MADE: dict[str, type[models.Field[Any, Any]]] = {
+    columns.INTEGER: models.BigIntegerField,
+    columns.TEXT: models.TextField,
+    columns.UUID: models.UUIDField,
+}
+
+#: What integers a column holds, unless it is one of MariaDB's without a sign.
+LEAST, MOST = -(2**63), 2**63 - 1
+_MOST_UNSIGNED = 2**64 - 1
+
+_LOOKUPS: dict[str, type[Any]] = {
+    "gt": GreaterThan,
+    "gte": GreaterThanOrEqual,
+    "lt": LessThan,
+    "lte": LessThanOrEqual,
+}
 
 #: The name that a key's column has in a query of ours.
 KEY = "xdbrel_key"
@@ -34,6 +62,10 @@ class End:
     """The rows of ``model`` that hold a key in ``field``, in the database ``using``.
 
     ``field`` may be a parent's: a multi-table child is asked through its parent link.
+
+    The column of an unmanaged table may be of another type than its field says. Keys are
+    then what the column holds, texts of digits, say, and ``own`` makes one end's of the
+    other's.
     """
 
     relation: Relation
@@ -65,23 +97,72 @@ class End:
         Lower and higher are the database's own: its collation, its order of UUIDs.
         """
         bounds = {"gt": after, "gte": since, "lt": before, "lte": upto}
-        return Q(
-            **{
-                f"{self.attname}__{lookup}": bound
-                for lookup, bound in bounds.items()
-                if bound is not None
-            }
+        given = {lookup: bound for lookup, bound in bounds.items() if bound is not None}
+        if self._stand_in is None:
+            return Q(**{f"{self.attname}__{lookup}": bound for lookup, bound in given.items()})
+        return Q(*(_LOOKUPS[lookup](self.key, bound) for lookup, bound in given.items()))
+
+    @cached_property
+    def column(self) -> columns.Column:
+        """What the database says of the key's column, looked up once."""
+        table, name = self.field.model._meta.db_table, self.field.column
+        return columns.Column() if name is None else columns.look_up(self.using, table, name)
+
+    @property
+    def key(self) -> Any:
+        """The expression for the key."""
+        named = F(self.attname)
+        return (
+            named
+            if self._stand_in is None
+            else ExpressionWrapper(named, output_field=self._stand_in)
         )
 
     @property
     def key_field(self) -> models.Field[Any, Any]:
         """The field that gives the keys their type."""
-        return keys.key_field(self.field)
+        return self._stand_in or keys.key_field(self.field)
+
+    @cached_property
+    def _stand_in(self) -> models.Field[Any, Any] | None:
+        """The field that describes the column better than its own; None where that is right."""
+        declared = keys.key_field(self.field)
+        expected = self._expected(declared)
+        if not expected or self.column.kind == "":
+            return None
+        if self.column.kind == expected and not self._is_hyphenated(declared):
+            return None
+        made = _MADE.get(self.column.kind)
+        return None if made is None else made()
+
+    @property
+    def is_declared_otherwise(self) -> bool:
+        """Whether the column is of another type than its field says."""
+        return self._stand_in is not None
+
+    def _expected(self, declared: models.Field[Any, Any]) -> str:
+        """Return the kind of column that Django would make; empty where it may be any."""
+        if _is_plain(declared, _INTEGERS):
+            return columns.INTEGER
+        if _is_plain(declared, _TEXTS):
+            return columns.TEXT
+        if _is_plain(declared, (models.UUIDField,)):
+            native = connections[self.using].features.has_native_uuid_field
+            return columns.UUID if native else columns.TEXT
+        return ""
+
+    def _is_hyphenated(self, declared: models.Field[Any, Any]) -> bool:
+        """Tell whether UUIDs stand in a text that is longer than Django makes it."""
+        return (
+            isinstance(declared, models.UUIDField)
+            and self.column.kind == columns.TEXT
+            and self.column.length not in (None, 32)
+        )
 
     @property
     def is_integer(self) -> bool:
         """Whether the keys are integers, in Python and in the column."""
-        return _is_plain(self.key_field, _INTEGERS)
+        return says_integer(self.key_field) and self.column.kind in (columns.INTEGER, "")
 
     @property
     def is_uuid(self) -> bool:
@@ -92,18 +173,46 @@ class End:
         """Whether keys are compared by a collation, which may take two of them for one."""
         return isinstance(self.key_field, _TEXTS)
 
+    def own(self, key: Any) -> Any:
+        """Return the other end's ``key`` as this one's; None where it can have no such key."""
+        try:
+            if says_integer(self.key_field):
+                return self._own_integer(key)
+            if self.is_uuid:
+                return key if isinstance(key, uuid.UUID) else self.key_field.to_python(key)
+            if self.is_text:
+                return self._own_text(key)
+        except (ValidationError, ValueError, TypeError, ArithmeticError):
+            return None
+        return key
+
+    def _own_integer(self, key: Any) -> int | None:
+        if type(key) is not int:
+            if isinstance(key, (decimal.Decimal, float)) and key != int(key):
+                return None
+            key = self.key_field.to_python(key)
+        most = _MOST_UNSIGNED if self.vendor == "mysql" else MOST
+        return key if LEAST <= key <= most else None
+
+    def _own_text(self, key: Any) -> str | None:
+        if isinstance(key, uuid.UUID):
+            return key.hex if self.column.length == 32 else str(key)
+        text = key if isinstance(key, str) else str(self.key_field.to_python(key))
+        # PostgreSQL has no text with this character.
+        return None if "\0" in text and self.vendor == "postgresql" else text
+
     def only_keys(self, rows: models.QuerySet[Any]) -> models.QuerySet[Any, Any]:
         """Return the query for the rows' keys alone, one column of the name ``KEY``."""
-        listed: models.QuerySet[Any, Any] = rows.annotate(**{KEY: F(self.attname)})
+        listed: models.QuerySet[Any, Any] = rows.annotate(**{KEY: self.key})
         return listed.values_list(KEY, flat=True)
 
     def chunk_size(self) -> int:
         """Return how many keys one statement carries."""
-        return keys.chunk_size(self.using, self.field)
+        return keys.chunk_size(self.using, self.key_field)
 
     def holds(self, wanted: Sequence[Any]) -> keys.KeyIn:
         """Return the condition that the key is one of these, as the database compares."""
-        return keys.KeyIn(F(self.attname), wanted)
+        return keys.KeyIn(self.key, wanted)
 
 
 def of(relation: Relation) -> tuple[End, End]:
@@ -134,7 +243,7 @@ def ordered_alike(first: End, second: End) -> bool:
 
 
 @dataclass(frozen=True)
-class Page:
+class Fetched:
     """Keys as they came over the wire, to be compared with others that came the same way."""
 
     keys: list[Any]
@@ -142,7 +251,7 @@ class Page:
     last: Any
 
 
-def fetch(end: End, rows: models.QuerySet[Any, Any], *, packed: bool) -> Page | None:
+def fetch(end: End, rows: models.QuerySet[Any, Any], *, packed: bool) -> Fetched | None:
     """Run an ordered query for keys alone; None where there are none.
 
     For ends that are ``ordered_alike``. A scan reads millions of keys, and making a row
@@ -168,11 +277,11 @@ def fetch(end: End, rows: models.QuerySet[Any, Any], *, packed: bool) -> Page | 
         return None
     # An aggregate's input is in no promised order.
     order = int if packed and end.is_integer else None
-    return Page(fetched, min(fetched, key=order), max(fetched, key=order))
+    return Fetched(fetched, min(fetched, key=order), max(fetched, key=order))
 
 
 def decode(end: End, fetched: Iterable[Any]) -> list[Any]:
-    """Return keys of a ``Page`` as Python values of the keys' field."""
+    """Return keys of a ``Fetched`` as Python values of the keys' field."""
     return [end.key_field.to_python(key) for key in fetched]
 
 
@@ -207,6 +316,11 @@ class Exact(Func):
             template=f"CONVERT(%(expressions)s USING utf8mb4) COLLATE {collation}",
             **context,
         )
+
+
+def says_integer(field: models.Field[Any, Any]) -> bool:
+    """Tell whether the field's values are integers, in Python and in a column made for it."""
+    return _is_plain(field, _INTEGERS)
 
 
 def _is_plain(field: models.Field[Any, Any], kinds: tuple[type[Any], ...]) -> bool:

@@ -12,10 +12,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from xdbrel.integrity.strategies.batch import Batch, Strategy
+from xdbrel.integrity.strategies.bitmap import bitmap as _bitmap
 from xdbrel.integrity.strategies.gaps import gaps as _gaps
 from xdbrel.integrity.strategies.merge import merge as _merge
+from xdbrel.integrity.strategies.push import push as _push
 
 __all__ = ["STRATEGIES", "Batch", "Strategy"]
 
 #: The strategies by the names that commands and runs give them.
-STRATEGIES: Mapping[str, Strategy] = MappingProxyType({"gaps": _gaps, "merge": _merge})
+STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
+    {"gaps": _gaps, "bitmap": _bitmap, "merge": _merge, "push": _push}
+)

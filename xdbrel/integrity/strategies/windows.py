@@ -1,0 +1,134 @@
+"""What gaps and bitmap share: a walk through the target's windows of integer keys.
+
+In each window the missing keys are either probed in the source's index, or the source's
+keys are compared with the target's; the strategies differ in when they do which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from xdbrel import keys
+from xdbrel.integrity import sources, targets, words
+from xdbrel.integrity.ends import End
+from xdbrel.integrity.ranges import KeyRange
+from xdbrel.integrity.strategies.absent import counted
+from xdbrel.integrity.strategies.batch import Batch
+from xdbrel.integrity.strategies.merge import merge
+
+#: A gap of at most so many keys is probed key by key, a wider one as a range.
+NARROW = 32
+
+#: Most wide gaps of one window that are worth probing.
+WIDE_GAPS = 500
+
+#: Gaps are gathered over at most so many windows before they are probed.
+GATHERED = 16
+
+#: Tells of a window with that many rows and missing keys whether probing is worth it.
+Judge = Callable[[int, int], bool]
+
+
+def walk(source: End, target: End, within: KeyRange, worth_probing: Judge) -> Iterator[Batch]:
+    """Yield the batches of a range of keys, window by window of the target's."""
+    gathered = _Gathered(source)
+    for window in targets.windows(target, within):
+        missing = None
+        if window.words is not None:
+            absent = window.words.last - window.words.base + 1 - window.rows
+            if worth_probing(window.rows, absent):
+                missing = window.words.gaps()
+        elif window.gaps is not None:
+            missing = iter(window.gaps)
+        if missing is not None and gathered.take(missing, window.within.upto):
+            yield Batch(window.rows)
+            if gathered.enough():
+                yield from gathered.probe()
+            continue
+        yield from gathered.probe()
+        if window.words is None:
+            yield from merge(source, target, window.within)
+        else:
+            yield from _compared(source, window.words)
+        if window.within.upto is not None:
+            yield Batch(0, upto=window.within.upto)
+    yield from gathered.probe()
+
+
+def _compared(source: End, there: words.Words) -> Iterator[Batch]:
+    held = words.read(source, there.base, there.last, distinct=True)
+    yield Batch(len(held))
+    for chunk in keys.chunks(held.without(there).keys(), sources.PAGE):
+        yield Batch(0, counted(source, chunk), chunk[-1])
+
+
+class _Gathered:
+    """The gaps of several windows, since one statement looks into many."""
+
+    def __init__(self, source: End) -> None:
+        self.source = source
+        self.single: list[int] = []
+        self.wide: list[KeyRange] = []
+        self.windows = 0
+        self.upto: Any = None
+
+    def take(self, gaps: Iterable[KeyRange], upto: Any) -> bool:
+        """Take the gaps of a window; False, and none is taken, where these are too many."""
+        single, wide = parted(gaps)
+        if len(wide) > WIDE_GAPS or len(single) > targets.SPAN:
+            return False
+        self.single += single
+        self.wide += wide
+        self.windows += 1
+        self.upto = upto
+        return True
+
+    def enough(self) -> bool:
+        return (
+            len(self.single) >= self.source.chunk_size()
+            or len(self.wide) >= sources.RANGES
+            or self.windows >= GATHERED
+        )
+
+    def probe(self) -> Iterator[Batch]:
+        """Yield what the sources hold in the gaps, in the order of keys."""
+        if not self.windows:
+            return
+        found = counted(self.source, self.single)
+        # Counted as the sources come, in no order.
+        single = iter([key for key in self.single if key in found])
+        held = next(single, None)
+        for part, upto in sources.count_between(self.source, self.wide):
+            together = dict(part)
+            while held is not None and held <= upto:
+                together[held] = found[held]
+                held = next(single, None)
+            yield from _bounded(together, upto)
+        rest = [] if held is None else [held, *single]
+        yield from _bounded({key: found[key] for key in rest}, None)
+        if self.upto is not None:
+            yield Batch(0, upto=self.upto)
+        self.single.clear()
+        self.wide.clear()
+        self.windows = 0
+
+
+def _bounded(found: dict[int, int], upto: int | None) -> Iterator[Batch]:
+    """Yield the keys found in batches that are not too large, in order."""
+    for chunk in keys.chunks(sorted(found), sources.PAGE):
+        yield Batch(0, {key: found[key] for key in chunk}, chunk[-1])
+    if upto is not None:
+        yield Batch(0, upto=upto)
+
+
+def parted(gaps: Iterable[KeyRange]) -> tuple[list[int], list[KeyRange]]:
+    """Return the keys of the narrow gaps, and the wide gaps as ranges."""
+    narrow: list[int] = []
+    wide: list[KeyRange] = []
+    for gap in gaps:
+        if gap.after is None or gap.upto is None or gap.upto - gap.after > NARROW:
+            wide.append(gap)
+        else:
+            narrow.extend(range(gap.after + 1, gap.upto + 1))
+    return narrow, wide
