@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
@@ -195,22 +195,20 @@ def windows(target: End, within: KeyRange) -> Iterator[Window]:
             last = min(start + SPAN - 1, MOST if within.upto is None else within.upto)
             found = words.read(target, start, last, distinct=not _is_unique(target))
             rows = len(found)
-            if rows:
-                yield Window(KeyRange(start - 1, last), rows, words=found)
             dense = rows * THIN >= last - start + 1
-            if last in (within.upto, MOST):
-                if not rows or within.upto is None:
-                    yield _gap(KeyRange(last if rows else start - 1, within.upto))
-                return
-            if dense:
+            top = found.top()
+            if dense and last - top < words.BITS and last not in (within.upto, MOST):
+                yield Window(KeyRange(start - 1, last), rows, words=found)
                 start = last + 1
                 continue
-            # Whether nothing is there, or little, the next key may be far away.
-            after = last if rows else start - 1
-            following = _next(target, KeyRange(after, within.upto))
-            if following is None or following - 1 > after:
-                yield _gap(KeyRange(after, within.upto if following is None else following - 1))
-            start = following
+            # Here keys end, for now: the next one may be far away.
+            if rows:
+                yield Window(KeyRange(start - 1, top), rows, words=replace(found, last=top))
+            ended = last in (within.upto, MOST)
+            start = None if ended else _next(target, KeyRange(last, within.upto))
+            upto = within.upto if start is None else start - 1
+            if top != upto:
+                yield _gap(KeyRange(top, upto))
             continue
         start, dense, window = _thin(target, KeyRange(start, within.upto))
         yield window

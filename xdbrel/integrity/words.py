@@ -50,6 +50,13 @@ class Words:
     def __len__(self) -> int:
         return sum(map(int.bit_count, self.bits.values()))
 
+    def top(self) -> int:
+        """Return the highest key, or what is below ``base`` where there is none."""
+        if not self.bits:
+            return self.base - 1
+        number = max(self.bits)
+        return self.base + number * BITS + self.bits[number].bit_length() - 1
+
     def keys(self) -> list[int]:
         """Return the keys, in order."""
         found: list[int] = []

@@ -80,7 +80,7 @@ def test_text():
     assert head.split("  ")[0] == "RELATION"
     assert "SOURCES IN  TARGETS IN  STRATEGY  ORPHANS" in head
     assert first.split()[:6] == [RELATION, "blog", "default", "gaps", "1,200", "1,200"]
-    assert second.split()[:6] == ["archive.Entry.topic", "blog", "default", "merge", "0", "0"]
+    assert second.split()[:6] == ["archive.Entry.topic", "blog", "default", "push", "0", "0"]
     assert len(head) == len(first) == len(second)
     assert last == "1,200 orphans in 1 of 2 relations"
     assert (status, err) == (1, "")
@@ -108,13 +108,13 @@ def test_strategy():
         ),
         (
             [RELATION, "--strategy", "gap"],
-            "CommandError: There is no scan strategy 'gap'. Did you mean gaps? Known are gaps, "
-            "merge.\n",
+            "CommandError: There is no scan strategy 'gap'. Did you mean gaps? Known are bitmap, "
+            "gaps, merge, push.\n",
         ),
         (
             ["archive.Entry.topic", "--strategy", "gaps"],
             "CommandError: archive.Entry.topic: strategy 'gaps' needs integer keys, and "
-            "archive.Topic.slug is not one. Use 'merge', or name none.\n",
+            "archive.Topic.slug is not one. Use 'push', or name none.\n",
         ),
     ],
 )
