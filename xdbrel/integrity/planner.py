@@ -37,17 +37,17 @@ def choose(source: End, target: End) -> Choice:
     """Return the strategy for these ends, and why. Reads catalogs, and the target's extremes."""
     possible = {name for name in STRATEGIES if _objection(name, source, target) is None}
     if not source.column.indexed:
-        return Choice("push", f"No index leads to {_label(source)}, so it is read in few pages.")
+        return Choice("push", f"no index leads to {_label(source)}, so it is read in few pages")
     if possible == {"push"}:
-        return Choice("push", "The two databases do not put such keys in one order.")
+        return Choice("push", "the two databases do not put such keys in one order")
     rows, targets = source.column.rows, target.column.rows
     integers = "gaps" in possible
     usual = "gaps" if integers else "merge"
     kind = "integers" if integers else "in one order on both sides"
     if rows is None or targets is None:
-        return Choice(usual, f"Keys are {kind}; the tables' sizes are not known.")
+        return Choice(usual, f"keys are {kind}; the tables' sizes are not known")
     if max(rows, targets) < SMALL:
-        return Choice(usual, f"Keys are {kind}, in small tables.")
+        return Choice(usual, f"keys are {kind}, in small tables")
     distinct = min(rows, source.column.distinct or min(rows, targets))
     costs = {
         "merge": rows * ROW + distinct * HELD + targets * THERE,
@@ -64,8 +64,8 @@ def choose(source: End, target: End) -> Choice:
     name = min(costs, key=lambda name: costs[name])
     return Choice(
         name,
-        f"Cheapest for about {rows:,} sources with {distinct:,} different keys and "
-        f"{targets:,} targets{density}.",
+        f"cheapest for about {rows:,} sources with {distinct:,} different keys and "
+        f"{targets:,} targets{density}",
     )
 
 

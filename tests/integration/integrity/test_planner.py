@@ -62,39 +62,39 @@ def test_rows_as_statistics_have_them():
 @pytest.mark.parametrize(
     ("sources", "targets", "last", "strategy", "reason"),
     [
-        (50, 40, 60, "gaps", "Keys are integers, in small tables."),
-        (None, 40, 60, "gaps", "Keys are integers; the tables' sizes are not known."),
+        (50, 40, 60, "gaps", "keys are integers, in small tables"),
+        (None, 40, 60, "gaps", "keys are integers; the tables' sizes are not known"),
         (
             10_000_000,
             990_000,
             1_000_000,
             "gaps",
-            "Cheapest for about 10,000,000 sources with 990,000 different keys and 990,000 "
-            "targets whose keys take 99% of their range.",
+            "cheapest for about 10,000,000 sources with 990,000 different keys and 990,000 "
+            "targets whose keys take 99% of their range",
         ),
         (
             10_000_000,
             500_000,
             1_000_000,
             "bitmap",
-            "Cheapest for about 10,000,000 sources with 500,000 different keys and 500,000 "
-            "targets whose keys take 50% of their range.",
+            "cheapest for about 10,000,000 sources with 500,000 different keys and 500,000 "
+            "targets whose keys take 50% of their range",
         ),
         (
             3_000_000,
             1_000_000,
             2**62,
             "merge",
-            "Cheapest for about 3,000,000 sources with 1,000,000 different keys and 1,000,000 "
-            "targets whose keys take less than 1% of their range.",
+            "cheapest for about 3,000,000 sources with 1,000,000 different keys and 1,000,000 "
+            "targets whose keys take less than 1% of their range",
         ),
         (
             1_000,
             50_000_000,
             50_000_000,
             "push",
-            "Cheapest for about 1,000 sources with 1,000 different keys and 50,000,000 targets "
-            "whose keys take 100% of their range.",
+            "cheapest for about 1,000 sources with 1,000 different keys and 50,000,000 targets "
+            "whose keys take 100% of their range",
         ),
     ],
 )
@@ -108,7 +108,7 @@ def test_choice(sources, targets, last, strategy, reason):
 def test_choice_for_other_keys():
     """Keys without an order that both databases share are looked up, batch by batch."""
     assert planned("archive.Entry.topic") == planner.Choice(
-        "push", "The two databases do not put such keys in one order."
+        "push", "the two databases do not put such keys in one order"
     )
     alike = ends.ordered_alike(*ends.of(relations.get("blog.Visit.device")))
     many = {"rows": 3_000_000, "distinct": 900_000}
@@ -122,7 +122,7 @@ def test_choice_for_other_keys():
 def test_choice_without_an_index():
     """Without an index on the key only push reads the table seldom."""
     assert planned(SHELF, source={"indexed": False}) == planner.Choice(
-        "push", "No index leads to archive.Entry.shelf, so it is read in few pages."
+        "push", "no index leads to archive.Entry.shelf, so it is read in few pages"
     )
 
 
