@@ -9,6 +9,7 @@ process, a connection that nobody closed.
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Generator, Iterator
@@ -35,6 +36,13 @@ _SESSIONS = {
     ),
 }
 _before = pytest.StashKey[set[str]]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Spare the garbage collector what stays to the end: a tenth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -73,7 +81,7 @@ def left_open() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """The databases of pytest-django; nobody may be connected to them in the end."""
-    with flush.by_delete():
+    with flush.of_what_was_filled():
         yield
     with django_db_blocker.unblock():
         found = [line for alias in connections for line in strangers(connections[alias])]

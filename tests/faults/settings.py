@@ -37,9 +37,6 @@ def shared(databases):
                 "transaction_mode": "IMMEDIATE",
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
             }
-        elif configured["ENGINE"].endswith("postgresql"):
-            # Processes are killed here, never the server: nothing has to reach the disk.
-            configured["OPTIONS"] = {"options": "-c synchronous_commit=off"}
     return databases
 
 

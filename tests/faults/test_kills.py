@@ -3,7 +3,7 @@
 Each test is one run of ``tests.faults.arena`` in processes of its own, with databases of
 its own. XDBREL_FAULT_KILLS says how many are killed in each, XDBREL_FAULT_SEED what is
 drawn; the report that a run prints names its seed. ``tests.faults.long_run`` does the same
-for longer.
+for much longer.
 """
 
 import json
@@ -16,7 +16,7 @@ import pytest
 
 from tests.settings import LAYOUT
 
-KILLS = int(os.environ.get("XDBREL_FAULT_KILLS", "200"))
+KILLS = int(os.environ.get("XDBREL_FAULT_KILLS", "100"))
 SEED = os.environ.get("XDBREL_FAULT_SEED", "")
 SERVERS = {
     "sqlite": [],

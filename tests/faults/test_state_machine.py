@@ -52,7 +52,7 @@ from xdbrel.exceptions import DeleteRolledBack, XdbrelError
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
-EXAMPLES = int(os.environ.get("XDBREL_FAULT_EXAMPLES", "150" if LAYOUT == "sqlite" else "25"))
+EXAMPLES = int(os.environ.get("XDBREL_FAULT_EXAMPLES", "90" if LAYOUT == "sqlite" else "15"))
 SEED = os.environ.get("XDBREL_FAULT_SEED", "")
 STEPS = 20
 ONE = "one"

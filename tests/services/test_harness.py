@@ -25,7 +25,7 @@ def outcome(tmp_path):
         (tmp_path / "conftest.py").write_text("from tests.conftest import *\n")
         # Databases of its own: those of the run around are in use.
         suffix = os.environ.get("XDBREL_DB_SUFFIX", "") + "_h"
-        command = [sys.executable, "-m", "pytest", "-p", "no:randomly"]
+        command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "--no-migrations"]
         done = subprocess.run(
             [*command, f"--rootdir={tmp_path}", "-c", ROOT / "pyproject.toml", path],
             cwd=ROOT,
@@ -84,6 +84,8 @@ def test_clean():
 def test_leaked_connection(outcome):
     """A connection that a thread forgot to close fails the session."""
     status, output = outcome("""
+from tests import conftest
+conftest.SECONDS_TO_NOTICE = 0.5
 kept = []
 
 @pytest.mark.django_db(transaction=True, databases=["default", "blog"])

@@ -15,3 +15,8 @@ if REDIS_URL:
         "unacked_restore_throttle": 1,
         "unacked_mutex_expire": 2,
     }
+else:
+    # Kombu looks for messages once a second. As an option it would reach SQLAlchemy too.
+    from kombu.transport.sqlalchemy import Transport
+
+    Transport.polling_interval = 0.05

@@ -131,9 +131,8 @@ def test_a_relation_that_crosses(tmp_path):
         homes={"far": "far"},
     )
     project.manage("makemigrations", "near", "far")
-    for alias in ("default", "far"):
-        for app in ("near", "far"):
-            project.manage("migrate", app, "--database", alias)
+    pairs = [(alias, app) for alias in ("default", "far") for app in ("near", "far")]
+    project.manage_all(*(("migrate", app, "--database", alias) for alias, app in pairs))
     try:
         assert "near_target" in project.tables("default")
         assert "far_source" not in project.tables("default")
@@ -144,9 +143,9 @@ def test_a_relation_that_crosses(tmp_path):
         assert {"target_id", "one_id"} <= set(found["indexed"])
         assert ["one_id"] in found["unique"]
     finally:
-        for alias in ("default", "far"):
-            for app in ("far", "near"):
-                project.manage("migrate", app, "zero", "--database", alias)
+        project.manage_all(
+            *(("migrate", app, "zero", "--database", alias) for alias, app in reversed(pairs))
+        )
 
 
 def test_a_swapped_user_model(tmp_path):

@@ -64,6 +64,7 @@ with connection.cursor() as cursor:
 print(Target.objects.count())
 """
 
+ALIASES = ("default", "blog")
 POSTGRESQL = connections["default"].vendor == "postgresql"
 ALL = ["delete", "truncate", "update"] if POSTGRESQL else ["delete", "update"]
 STANDS = repr(sorted(f"xdbrel_{event}_targets_target_code" for event in ALL))
@@ -73,25 +74,26 @@ STANDS = repr(sorted(f"xdbrel_{event}_targets_target_code" for event in ALL))
 def project(tmp_path):
     project = Project(
         tmp_path,
-        {"default": "default", "blog": "blog"},
+        dict(zip(ALIASES, ALIASES, strict=True)),
         {"targets": MODELS, "sources": SOURCES},
         homes={"sources": "blog"},
         settings='\nimport os\nXDBREL["CAPTURE"] = os.environ.get("TEST_CAPTURE", "").split() or '
         '"orm"\n',
     )
-    for app in ("targets", "sources"):
-        project.manage("makemigrations", app)
+    project.manage("makemigrations", "targets", "sources")
     yield project
-    for alias in ("default", "blog"):
-        for app in ("sources", "targets"):
-            project.manage("migrate", app, "zero", f"--database={alias}")
-        # The test run's own databases are as the other tests expect them.
-        project.manage("migrate", "xdbrel", f"--database={alias}")
+    # The test run's own databases are as the other tests expect them.
+    project.manage_all(
+        *(
+            ("migrate", *what, f"--database={alias}")
+            for alias in ALIASES
+            for what in (("sources", "zero"), ("targets", "zero"), ("xdbrel",))
+        )
+    )
 
 
-def migrate(project, *args):
-    for alias in ("default", "blog"):
-        project.manage("migrate", *args, f"--database={alias}")
+def migrate(project):
+    project.manage_all(*(("migrate", f"--database={alias}") for alias in ALIASES))
 
 
 def standing(project, alias="default"):
