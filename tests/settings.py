@@ -63,6 +63,8 @@ XDBREL = {
         "archive.Entry": "blog",
         "archive.Loan": "blog",
         "archive.Slip": "blog",
+        "archive.Leaf": "blog",
+        "archive.Notice": "blog",
         "blog": "blog",
         "shop": "shop",
         "knots.Album": "blog",

@@ -100,7 +100,7 @@ class End:
         given = {lookup: bound for lookup, bound in bounds.items() if bound is not None}
         if self._stand_in is None:
             return Q(**{f"{self.attname}__{lookup}": bound for lookup, bound in given.items()})
-        return Q(*(_LOOKUPS[lookup](self.key, bound) for lookup, bound in given.items()))
+        return Q(*(_LOOKUPS[lookup](self.key, self.own(bound)) for lookup, bound in given.items()))
 
     @cached_property
     def column(self) -> columns.Column:
@@ -212,6 +212,8 @@ class End:
 
     def holds(self, wanted: Sequence[Any]) -> keys.KeyIn:
         """Return the condition that the key is one of these, as the database compares."""
+        if self._stand_in is not None:
+            wanted = [own for key in wanted if (own := self.own(key)) is not None]
         return keys.KeyIn(self.key, wanted)
 
 

@@ -6,10 +6,31 @@ the source's database: its collation, its order of UUIDs.
 
 from __future__ import annotations
 
+import random
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-from xdbrel.integrity.ends import End
+from django.db.models import Max, Min
+
+from xdbrel.integrity import draws
+from xdbrel.integrity.ends import KEY, End
+from xdbrel.integrity.exceptions import CannotSample
+
+#: Random rows for each range that a whole is split into: the ranges' shares of the rows are
+#: then right to some tenths.
+DRAWN = 100
+
+#: Most random rows altogether.
+MOST_DRAWN = 5_000
+
+#: Where there are fewer rows than one for so many numbers, rows cannot be drawn by number.
+THIN = 10
+
+#: Strategies that walk through the target's keys; others walk through the source's.
+_BY_TARGETS = frozenset({"gaps"})
 
 
 @dataclass(frozen=True)
@@ -21,5 +42,78 @@ class KeyRange:
 
 
 def split(source: End, target: End, parts: int, *, strategy: str) -> list[KeyRange]:
-    """Return ranges that cover every key once, about as many as ``parts``, alike in work."""
-    return [KeyRange()]
+    """Return ranges that cover every key once, at most ``parts`` of them, alike in work.
+
+    They go by how many rows there are where, in random rows of the end that the strategy
+    walks through, and not by the arithmetic of keys: these may be anything but even. Where no
+    rows can be drawn, or each range would read the whole table, there is one range.
+    """
+    if parts < 2 or not source.column.indexed:
+        return [KeyRange()]
+    walked = target if strategy in _BY_TARGETS else source
+    if _leads_astray(walked):
+        bounds = _by_steps(walked, parts)
+    else:
+        try:
+            size = min(DRAWN * parts, MOST_DRAWN)
+            drawn, _ = draws.draw(walked, size, random.Random())  # noqa: S311
+        except CannotSample:
+            return [KeyRange()]
+        bounds = _by_rows(walked, Counter(key for key in drawn if key is not None), parts)
+    return [KeyRange(after, upto) for after, upto in pairwise([None, *bounds, None])]
+
+
+def _by_rows(walked: End, held: Counter[Any], parts: int) -> list[Any]:
+    """Return the keys between the parts of the rows drawn; a key is never parted."""
+    wanted = held.total() / parts
+    bounds: list[Any] = []
+    gone, mark = 0, wanted
+    for key in _in_order(walked, list(held))[:-1]:
+        gone += held[key]
+        if gone >= mark:
+            bounds.append(key)
+            mark = wanted * (gone // wanted + 1)
+    return bounds
+
+
+def _leads_astray(walked: End) -> bool:
+    """Tell whether random rows would be those behind the widest gaps of these very keys.
+
+    Rows are drawn by their primary keys but on PostgreSQL. Where most numbers are no row's,
+    those drawn say nothing of where the others are.
+    """
+    if walked.vendor == "postgresql" or not walked.is_integer or not walked.field.primary_key:
+        return False
+    extremes = walked.only_keys(walked.rows()).aggregate(low=Min(KEY), high=Max(KEY))
+    if extremes["low"] is None:
+        return False
+    rows = walked.column.rows if walked.vendor == "mysql" else walked.rows().count()
+    span = extremes["high"] - extremes["low"] + 1
+    return rows is not None and rows * THIN < span
+
+
+def _by_steps(walked: End, parts: int) -> list[Any]:
+    """Return the keys between the parts, found by walking through the index."""
+    step = max(1, walked.rows().count() // parts)
+    bounds: list[Any] = []
+    for _ in range(parts - 1):
+        rest = walked.rows(walked.between(bounds[-1] if bounds else None))
+        found = walked.only_keys(rows=rest).order_by(KEY)[step - 1 : step].first()
+        if found is None:
+            break
+        bounds.append(found)
+    return bounds
+
+
+def _in_order(end: End, drawn: Sequence[Any]) -> list[Any]:
+    """Return different keys as the end's database orders them; those gone since are left out."""
+    if end.is_integer:
+        return sorted(drawn)
+    found: list[Any] = []
+    wanted = set(drawn)
+    chunk = list(drawn)[: end.chunk_size()]
+    rows = end.only_keys(end.rows().filter(end.holds(chunk)))
+    for key in rows.distinct().order_by(KEY):
+        if key in wanted:
+            found.append(key)
+    return found

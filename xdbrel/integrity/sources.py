@@ -79,10 +79,11 @@ def count(source: End, wanted: Sequence[Any]) -> dict[Any, int]:
     """Return how many rows hold each of ``wanted``, exactly as written; none, no entry."""
     found: dict[Any, int] = {}
     for chunk in keys.chunks(wanted, source.chunk_size()):
-        asked = set(chunk)
+        # What was written down may be read back otherwise than a column of another type has it.
+        asked = {source.own(key): key for key in chunk}
         # A collation may find more keys than were asked for.
         found.update(
-            (key, rows)
+            (asked[key], rows)
             for key, rows in _counted(source, source.rows().filter(source.holds(chunk)))
             if key in asked
         )

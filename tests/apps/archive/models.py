@@ -88,3 +88,13 @@ class Slip(models.Model):
     """Outlives the loan that it was written for."""
 
     loan = models.ForeignKey(Loan, models.SET_NULL, null=True)
+
+
+class Leaf(models.Model):
+    """Keys as an older program wrote them: tests declare relations over these columns."""
+
+    text = models.CharField(max_length=50, null=True, db_index=True)
+    hexadecimal = models.CharField(max_length=32, null=True, db_index=True)
+    number = models.BigIntegerField(null=True, db_index=True)
+    bare = models.BigIntegerField(null=True)
+    word = models.CharField(max_length=50, null=True)

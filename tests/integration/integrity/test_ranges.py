@@ -1,0 +1,96 @@
+"""Ranges: every key in one of them, by the data's density."""
+
+import random
+import uuid
+from itertools import pairwise
+
+import pytest
+
+from tests.apps.archive.models import Entry, Shelf
+from tests.apps.blog.models import Visit
+from xdbrel import relations
+from xdbrel.integrity import ends, ranges
+from xdbrel.integrity.ranges import KeyRange, split
+from xdbrel.integrity.strategies import STRATEGIES
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+SHELF = "archive.Entry.shelf"
+#: Most keys lie close together, some lie as far away as can be.
+SKEWED = [*range(400), *range(10**6, 10**6 + 100, 2), *(2**40 + n * 10**9 for n in range(30))]
+
+
+def parted(handle, parts, strategy):
+    source, target = ends.of(relations.get(handle))
+    found = split(source, target, parts, strategy=strategy)
+    assert found[0].after is None
+    assert found[-1].upto is None
+    assert all(one.upto == following.after for one, following in pairwise(found))
+    return source, target, found
+
+
+def orphans(source, target, within, strategy):
+    total = {}
+    for batch in STRATEGIES[strategy](source, target, within):
+        assert not total.keys() & batch.found.keys()
+        total.update(batch.found)
+    return total
+
+
+@pytest.mark.parametrize("strategy", ["gaps", "bitmap", "merge", "push"])
+def test_skewed_keys(strategy):
+    """Ranges hold about as many rows each, and together what the whole holds."""
+    Shelf.objects.bulk_create([Shelf(number=number) for number in SKEWED if number % 7])
+    Entry.objects.bulk_create([Entry(shelf_id=number) for number in SKEWED])
+    source, target, found = parted(SHELF, 4, strategy)
+    assert len(found) == 4
+    walked = target if strategy == "gaps" else source
+    rows = [walked.rows(walked.between(one.after, one.upto)).count() for one in found]
+    assert sum(rows) == walked.rows().count()
+    assert max(rows) <= 1.7 * sum(rows) / 4
+    parts = [orphans(source, target, one, strategy) for one in found]
+    together = {key: rows for part in parts for key, rows in part.items()}
+    assert len(together) == sum(map(len, parts))
+    assert together == {number: 1 for number in SKEWED if not number % 7}
+
+
+def test_texts_and_uuids():
+    """Keys of other types are parted in the order of the source's database."""
+    chance = random.Random(5)
+    codes = [f"{chance.choice('aAbBzZ')}{chance.choice('01234567')}" for _ in range(300)]
+    devices = [uuid.UUID(int=chance.getrandbits(128), version=4) for _ in range(300)]
+    Visit.objects.bulk_create(
+        [
+            Visit(country_id=code, device_id=device)
+            for code, device in zip(codes, devices, strict=True)
+        ]
+    )
+    for handle, held in (("blog.Visit.country", codes), ("blog.Visit.device", devices)):
+        source, target, found = parted(handle, 3, "push")
+        assert len(found) == 3
+        parts = [orphans(source, target, one, "push") for one in found]
+        assert all(parts)
+        assert sum(map(len, parts)) == len(set(held))
+        assert {key for part in parts for key in part} == set(held)
+
+
+def test_one_heavy_key():
+    """A key that most rows hold is not parted, and takes no other range's place twice."""
+    Entry.objects.bulk_create([Entry(shelf_id=number) for number in [5] * 300 + [6, 7, 8]])
+    _, _, found = parted(SHELF, 4, "merge")
+    assert found == [KeyRange(None, 5), KeyRange(5, None)]
+
+
+def test_nothing_to_part(monkeypatch):
+    """No rows, one part, no index: one range."""
+    whole = [KeyRange()]
+    source, target = ends.of(relations.get(SHELF))
+    assert split(source, target, 4, strategy="gaps") == whole
+    Entry.objects.bulk_create([Entry(shelf_id=number) for number in range(50)])
+    assert split(source, target, 1, strategy="merge") == whole
+
+    def none(*arguments):
+        raise ranges.CannotSample(SHELF, "archive.Entry", "blog")
+
+    monkeypatch.setattr(ranges.draws, "draw", none)
+    assert split(source, target, 4, strategy="merge") == whole
