@@ -13,8 +13,8 @@ nothing but the standard library. What the environments hold is for
   Django, on SQLite with the others; all of it on any layout that is asked for.
 * ``tests/oracle`` compares queries that span databases with those of one database: on SQLite
   for each Django, on a layout of two servers with the newest, on any that is asked for.
-* ``tests/services`` runs once for each Django, on the richest of these layouts. The wheel
-  and the demo, which bring environments and databases of their own, are tested once.
+* ``tests/services`` runs once for each Django, on the richest of these layouts. The wheel,
+  the demo and the site, which bring environments or databases of their own, are tested once.
 
 Three runs go on at a time, since they wait for servers much of their time, each with test
 databases of its own. What has no server or no Python is left out, and the report says so.
@@ -86,7 +86,7 @@ PARTS: dict[str, dict[str, list[str]]] = {
 }
 ORACLES = {"5.2": ("sqlite",), "6.1": ("mixed", "sqlite")}
 SUITES = ("services", "faults", "product", "integration", "oracle", "sample", "unit")
-PRODUCT_TESTS = ("tests/services/test_wheel.py", "tests/services/test_demo.py")
+PRODUCT_TESTS = tuple(f"tests/services/test_{what}.py" for what in ("wheel", "demo", "site"))
 SAMPLE_TESTS = "tests/integration/recipe"
 WIDTH = 3
 NOTHING_COLLECTED = 5
