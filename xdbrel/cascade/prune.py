@@ -21,6 +21,7 @@ from xdbrel.cascade import clock
 from xdbrel.cascade.relay import intent_aliases
 from xdbrel.conf import settings
 from xdbrel.models import CascadeIntent
+from xdbrel.tracing import watched
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class PruneResult:
         }
 
 
+@watched("prune")
 def prune(
     using: str | None = None, *, older_than: float | None = None, dry_run: bool = False
 ) -> PruneResult:

@@ -26,6 +26,7 @@ from xdbrel.cascade.steps import Pace, Unfinished
 from xdbrel.conf import settings
 from xdbrel.exceptions import UnknownRelation
 from xdbrel.models import CascadeIntent
+from xdbrel.tracing import watched
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class RelayResult:
         return asdict(self)
 
 
+@watched("relay")
 def relay(
     *, using: str | None = None, limit: int | None = None, seconds: float = float("inf")
 ) -> RelayResult:

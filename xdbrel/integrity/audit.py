@@ -163,7 +163,7 @@ def default_actor() -> str:
 
 
 def repaired_rows(run: ScanRun) -> int:
-    """Return how many rows have been dealt with, of those that ``run`` and what followed found."""
+    """Return how many rows have been dealt with, of those that ``run`` found."""
     done = RepairRun.objects.using(settings.INTEGRITY_DATABASE).filter(run=run, dry_run=False)
     return sum(done.exclude(policy="report").values_list("rows", flat=True))
 

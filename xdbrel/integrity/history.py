@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from xdbrel import keys
@@ -22,6 +22,7 @@ from xdbrel.compat import raw_delete
 from xdbrel.conf import settings
 from xdbrel.integrity.exceptions import NoScan
 from xdbrel.models import Orphan, RepairRun, ScanLease, ScanRun
+from xdbrel.tracing import watched
 
 logger = logging.getLogger(__name__)
 
@@ -29,52 +30,31 @@ Mode = ScanRun.Mode
 Status = ScanRun.Status
 
 
-def standing(relation: str) -> list[ScanRun]:
-    """Return the runs whose findings stand: the last complete full one, and what followed it.
+def standing(relation: str) -> ScanRun:
+    """Return the run whose findings stand: the latest complete one, full or incremental.
 
-    Those are the complete incremental runs since. Raises ``NoScan`` where there is none.
+    An incremental run's findings are complete as well, since it looks at those before it
+    again. A sample has none. Raises ``NoScan`` where there is no such run.
     """
     using = settings.INTEGRITY_DATABASE
-    complete = ScanRun.objects.using(using).filter(relation=relation, status=Status.COMPLETE)
-    full = complete.filter(mode=Mode.FULL).order_by("-started_at", "-id").first()
-    if full is None:
+    run = complete(using).filter(relation=relation).order_by("-started_at", "-id").first()
+    if run is None:
         raise NoScan(relation, using)
-    later = complete.filter(mode=Mode.INCREMENTAL, id__gt=full.pk)
-    return [full, *later.order_by("id")]
+    return run
 
 
-def findings(
-    runs: list[ScanRun], *, after: int, size: int
-) -> Iterator[list[tuple[int, Any, int]]]:
-    """Yield the findings behind ``after``, ``(id, encoded key, sources)``, in lists.
-
-    A key that several runs have found comes once, with the first of them. To know that, the
-    keys of incremental runs, few by nature, are held in memory.
-    """
-    full, *later = (run.pk for run in runs)
-    again = {key for part in _pages(later, 0, size) for _, _, key, _ in part}
-    # What comes again has to be known from the beginning, wherever the repair goes on.
-    for part in _pages([full, *later], 0 if again else after, size):
-        fresh = []
-        for number, run, key, sources in part:
-            if run != full and key not in again:
-                continue
-            again.discard(key)
-            if number > after:
-                fresh.append((number, key, sources))
-        if fresh:
-            yield fresh
+def complete(using: str) -> models.QuerySet[ScanRun]:
+    """Return the runs that came to their end and have findings."""
+    runs = ScanRun.objects.using(using).filter(status=Status.COMPLETE)
+    return runs.exclude(mode=Mode.SAMPLE)
 
 
-def _pages(runs: list[int], after: int, size: int) -> Iterator[list[tuple[int, int, Any, int]]]:
-    if not runs:
-        return
-    found = Orphan.objects.using(settings.INTEGRITY_DATABASE).filter(run_id__in=runs)
+def findings(run: ScanRun, *, after: int, size: int) -> Iterator[list[tuple[int, Any, int]]]:
+    """Yield the run's findings behind ``after``, ``(id, encoded key, sources)``, in lists."""
+    found = Orphan.objects.using(settings.INTEGRITY_DATABASE).filter(run_id=run.pk)
     while True:
         page = list(
-            found.filter(id__gt=after)
-            .order_by("id")
-            .values_list("id", "run_id", "key", "sources")[:size]
+            found.filter(id__gt=after).order_by("id").values_list("id", "key", "sources")[:size]
         )
         if page:
             yield page
@@ -97,11 +77,12 @@ class HistoryPruned:
         return asdict(self)
 
 
+@watched("prune_history")
 def prune(*, older_than: float | None = None, dry_run: bool = False) -> HistoryPruned:
     """Delete runs, with their findings, and repairs that began so many days ago.
 
     ``older_than`` is ``XDBREL["KEEP_HISTORY_DAYS"]`` if not given. Kept whatever their age:
-    the runs whose findings stand (see ``standing``), what is being scanned or repaired just
+    the last complete runs (see ``standing``), what is being scanned or repaired just
     now, and quarantined rows. A dry run counts and deletes nothing. Raises what the database
     raises.
     """
@@ -133,15 +114,16 @@ def prune(*, older_than: float | None = None, dry_run: bool = False) -> HistoryP
 
 
 def _kept(relations: models.QuerySet[Any, str]) -> set[int]:
-    """Return the runs of these relations that stand, or are held by somebody."""
-    kept = set(
-        ScanLease.objects.using(settings.INTEGRITY_DATABASE).values_list("run_id", flat=True)
+    """Return the runs of these relations that stand, or are held by somebody.
+
+    The last complete one of each kind: incremental runs build on them.
+    """
+    using = settings.INTEGRITY_DATABASE
+    kept = set(ScanLease.objects.using(using).values_list("run_id", flat=True))
+    last = complete(using).filter(relation__in=list(relations)).order_by()
+    kept.update(
+        newest for _, _, newest in last.values_list("relation", "mode").annotate(newest=Max("id"))
     )
-    for relation in relations:
-        try:
-            kept.update(run.pk for run in standing(relation))
-        except NoScan:
-            continue
     return kept
 
 

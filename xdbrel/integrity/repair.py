@@ -1,4 +1,4 @@
-"""Repairing: what is done about the orphans that scans found.
+"""Repairing: what is done about the orphans that a scan found.
 
 Owns the way from findings to rows: batches, the look before each act, the limits. What is
 done with the rows is for ``policies``, which findings stand for ``history``, and the record
@@ -25,6 +25,7 @@ from xdbrel.integrity.exceptions import TooManyOrphans
 from xdbrel.integrity.policies import POLICIES, Act, check, most_rows
 from xdbrel.models import RepairRun, ScanRun
 from xdbrel.relations import Relation
+from xdbrel.tracing import watched
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class RepairProgress:
     rows: int
 
 
+@watched("repair")
 def repair(
     relation: Relation,
     policy: str,
@@ -103,9 +105,8 @@ def repair(
     batch_size: int | None = None,
     on_progress: Callable[[RepairProgress], None] | None = None,
 ) -> RepairResult:
-    """Apply ``policy`` to the orphans that the scans of ``relation`` found.
+    """Apply ``policy`` to the orphans that the latest complete scan of ``relation`` found.
 
-    Those are the findings of the latest complete full scan and of the incremental ones since.
     ``report`` does nothing but look; ``delete`` deletes the sources, ``raw`` without signals
     and without what hangs on them in the same database; ``set_null`` and ``set_default`` give
     them another key, ``repoint`` the one that ``mapping`` has for theirs; ``quarantine`` moves
@@ -131,14 +132,14 @@ def repair(
         options["mapping"] = _pairs(decoded, target)
     with uncached():
         check(policy, act)
-        runs = history.standing(relation.handle)
+        run = history.standing(relation.handle)
         if policy != "report" and not yes_really:
-            _refuse_if_most(source, target, runs, policy)
+            _refuse_if_most(source, target, run, policy)
         resumable = policy != "report"
         with audit.recorded(
             source,
             target,
-            runs[0],
+            run,
             policy,
             options=options,
             dry_run=dry_run,
@@ -149,14 +150,14 @@ def repair(
             most = most_rows(source, policy)
             size = min(batch_size or most, most)
             work = _Work(act, policy, dry_run, size, max_rows, record)
-            stopped = work.through(runs, on_progress)
+            stopped = work.through(run, on_progress)
             record.end(RepairRun.Status.STOPPED if stopped else RepairRun.Status.COMPLETE)
     tally = record.tally
     result = RepairResult(
         relation=relation.handle,
         policy=policy,
         dry_run=dry_run,
-        run_id=runs[0].pk,
+        run_id=run.pk,
         source_alias=source.using,
         target_alias=target.using,
         keys=tally.keys,
@@ -208,29 +209,26 @@ class _Work:
         self.record = record
         self.tally = record.tally
 
-    def through(
-        self, runs: list[ScanRun], on_progress: Callable[[RepairProgress], None] | None
-    ) -> bool:
+    def through(self, run: ScanRun, on_progress: Callable[[RepairProgress], None] | None) -> bool:
         """Deal with all findings; tell whether the limit of rows came first."""
         handle = self.act.source.relation.handle
-        total = sum(run.distinct_keys for run in runs)
         done = 0
-        for position, found in self._batches(runs):
+        for position, found in self._batches(run):
             if not self._keys(found):
                 return True
             self.record.keep(position)
             done += len(found)
             if on_progress is not None:
-                on_progress(RepairProgress(handle, done, total, self.tally.rows))
+                on_progress(RepairProgress(handle, done, run.distinct_keys, self.tally.rows))
         return False
 
-    def _batches(self, runs: list[ScanRun]) -> Iterator[tuple[int, list[Any]]]:
+    def _batches(self, run: ScanRun) -> Iterator[tuple[int, list[Any]]]:
         """Yield keys, as many at once as have about ``size`` sources, and the last one's id."""
         target = self.act.target
         batch: list[Any] = []
         rows = last = 0
         limit = target.chunk_size()
-        for part in history.findings(runs, after=self.record.row.position, size=limit):
+        for part in history.findings(run, after=self.record.row.position, size=limit):
             decoded = keys.decode((key for _, key, _ in part), target.field)
             for key, (number, _, sources) in zip(decoded, part, strict=True):
                 if batch and (rows + sources > self.size or len(batch) >= limit):
@@ -303,13 +301,13 @@ def _rows_of(source: End, wanted: Sequence[Any], after: Any) -> models.QuerySet[
     return rows if after is None else rows.filter(pk__gt=after)
 
 
-def _refuse_if_most(source: End, target: End, runs: list[ScanRun], policy: str) -> None:
+def _refuse_if_most(source: End, target: End, run: ScanRun, policy: str) -> None:
     """Raise ``TooManyOrphans`` where more than the allowed share of the rows is orphaned.
 
     Whether there are that many rows is asked without counting them all.
     """
     share = settings.MAX_ORPHAN_SHARE
-    orphans = sum(run.orphans for run in runs) - audit.repaired_rows(runs[0])
+    orphans = run.orphans - audit.repaired_rows(run)
     if orphans <= 0 or share >= 1:
         return
     enough = math.ceil(orphans / share) if share else math.inf

@@ -24,6 +24,7 @@ from xdbrel.integrity.ends import End
 from xdbrel.integrity.quarantine import decode_pk
 from xdbrel.models import QuarantinedRow, RepairRun
 from xdbrel.relations import Relation
+from xdbrel.tracing import watched
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ class RestoreResult:
         }
 
 
+@watched("restore")
 def restore(
     relation: Relation,
     *,

@@ -18,7 +18,6 @@ from xdbrel.integrity.audit import default_actor
 from xdbrel.integrity.exceptions import (
     BadMapping,
     CannotRepair,
-    NoScan,
     RepairUnderWay,
     TooManyOrphans,
 )
@@ -399,24 +398,12 @@ def incremental(relation, found, **values):
     return run
 
 
-def test_incremental_runs_add_to_the_full_one(relation):
-    """What full and incremental runs since have found is repaired, each key once."""
+def test_an_incremental_run_stands_for_itself(relation):
+    """Its findings are complete: those of the full run before it count no more."""
     Post.objects.create(title="g", author_id=GONE + 9)
-    incremental(relation, {GONE: 2, GONE + 9: 1})
-    incremental(relation, {GONE + 9: 1, GONE + 1: 2})
+    later = incremental(relation, {GONE: 2, GONE + 9: 1})
     result = repair(relation, "report")
-    assert (result.keys, result.rows) == (5, 7)
-    result = repair(relation, "delete", batch_size=1, max_rows=6)
-    assert (result.rows, titles()) == (6, "g")
-    result = repair(relation, "delete", batch_size=1)
-    assert (result.rows, result.keys, result.resumed, titles()) == (7, 5, True, "")
-
-
-def test_incremental_runs_alone():
-    """Without a complete full run there is nothing that a repair may go by."""
-    incremental(relations.get(HANDLE), {GONE: 1})
-    with pytest.raises(NoScan):
-        repair(relations.get(HANDLE), "report")
+    assert (result.run_id, result.keys, result.rows) == (later.pk, 2, 3)
 
 
 class TestPrune:
@@ -434,15 +421,16 @@ class TestPrune:
 
     def test_what_goes_and_what_stays(self, aged):
         """Old runs go with their findings, but never those that repairs go by."""
-        first, *standing = ScanRun.objects.order_by("pk").values_list("pk", flat=True)
+        first = ScanRun.objects.order_by("pk").first().pk
         before = history.prune(dry_run=True)
         assert before.as_dict() == {"dry_run": True, "runs": 1, "findings": 4, "repairs": 1}
         assert ScanRun.objects.count() == 3
         done = history.prune()
         assert (done.runs, done.findings, done.repairs) == (1, 4, 1)
         assert not ScanRun.objects.filter(pk=first).exists()
-        assert [run.pk for run in history.standing(HANDLE)] == standing
-        assert repair(aged, "report").rows == 6
+        modes = ScanRun.objects.order_by("pk").values_list("mode", flat=True)
+        assert list(modes) == ["full", "incremental"]
+        assert repair(aged, "report").run_id == ScanRun.objects.last().pk
         assert history.prune().as_dict() == {
             "dry_run": False,
             "runs": 0,

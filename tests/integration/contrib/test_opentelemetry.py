@@ -1,0 +1,71 @@
+"""Spans: the real SDK, with its exporter in memory."""
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+
+from tests.apps.blog.models import Post
+from xdbrel import relations, tracing
+from xdbrel.cascade.prune import prune
+from xdbrel.cascade.relay import relay
+from xdbrel.contrib.opentelemetry import instrument, uninstrument
+from xdbrel.integrity.exceptions import NoScan
+from xdbrel.integrity.repair import repair
+from xdbrel.integrity.restore import restore
+from xdbrel.integrity.scan import scan
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+HANDLE = "blog.Post.author"
+
+
+@pytest.fixture
+def spans():
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    instrument(provider)
+    yield exporter.get_finished_spans
+    uninstrument()
+    provider.shutdown()
+
+
+def test_a_span_for_each_service(spans):
+    """The relation, the alias and the figures are attributes; keys and rows are not."""
+    Post.objects.create(title="x", author_id=10**6)
+    relation = relations.get(HANDLE)
+    scan(relation)
+    repair(relation, "quarantine", actor="ada")
+    restore(relation)
+    relay(using="blog")
+    prune("blog")
+    found = {span.name: dict(span.attributes) for span in spans()}
+    repaired = found["xdbrel.repair"]
+    assert repaired["xdbrel.relation"] == HANDLE
+    assert (repaired["xdbrel.policy"], repaired["xdbrel.rows"]) == ("quarantine", 1)
+    assert "xdbrel.counts" not in repaired
+    assert found["xdbrel.restore"]["xdbrel.waiting"] == 1
+    assert found["xdbrel.relay"] == {
+        "xdbrel.alias": "blog",
+        "xdbrel.applied": 0,
+        "xdbrel.confirmed": 0,
+        "xdbrel.failed": 0,
+        "xdbrel.rows": 0,
+    }
+    assert found["xdbrel.prune"]["xdbrel.dry_run"] is False
+
+
+def test_errors_are_in_the_span(spans):
+    with pytest.raises(NoScan):
+        repair(relations.get(HANDLE), "delete")
+    (span,) = spans()
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.events[0].attributes["exception.type"].endswith("NoScan")
+
+
+def test_nobody_watches():
+    """Without instrument() a service is called as it is."""
+    assert tracing._watcher is None
+    assert relay(using="blog").clean
