@@ -59,6 +59,8 @@ DATABASE_ROUTERS = ["xdbrel.routers.HomeRouter"]
 XDBREL = {
     # Tables of tests are small, and all orphans in many of them.
     "MAX_ORPHAN_SHARE": 1.0,
+    # No test waits: a repair may look a second time at once.
+    "CONFIRM_AFTER": 0,
     "HOMES": {
         "archive.Entry": "blog",
         "archive.Loan": "blog",

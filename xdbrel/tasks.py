@@ -24,6 +24,7 @@ from xdbrel.conf import settings
 from xdbrel.integrity import heartbeats, sharing
 from xdbrel.integrity.confirm import confirm_due
 from xdbrel.integrity.exceptions import BeingScanned
+from xdbrel.integrity.history import prune as prune_history
 from xdbrel.integrity.scan import AUTO
 from xdbrel.routers import reset_writes
 
@@ -85,9 +86,13 @@ def relay(
 
 @shared_task(name="xdbrel.prune", **DURABLE)
 def prune(using: str | None = None) -> dict[str, Any]:
-    """Delete the intents that were finished long ago, of one database or of all."""
+    """Delete the intents that were finished long ago, of one database or of all; and history.
+
+    Scans and repairs of long ago are in one database only: ``history`` is None for another.
+    """
     heartbeats.beat("prune")
-    return run_prune(using).as_dict()
+    past = prune_history() if using in (None, settings.INTEGRITY_DATABASE) else None
+    return {**run_prune(using).as_dict(), "history": past and past.as_dict()}
 
 
 @shared_task(name="xdbrel.scan", **DURABLE)

@@ -58,7 +58,9 @@ def watched(action: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 def _about(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, str]:
     about = {}
-    handle = getattr(args[0] if args else kwargs.get("relation"), "handle", None)
+    first = args[0] if args else kwargs.get("relation")
+    # A run has its relation's handle.
+    handle = getattr(first, "handle", None) or getattr(first, "relation", None)
     if handle is not None:
         about["relation"] = handle
     if kwargs.get("using"):

@@ -157,7 +157,15 @@ def test_prune():
         "dry_run": False,
         "intents": {"default": 0, "blog": 1, "shop": 0},
         "unreachable": {},
+        "history": {
+            "dry_run": False,
+            "runs": 0,
+            "findings": 0,
+            "repairs": 0,
+            "unreachable": "",
+        },
     }
+    assert tasks.prune(using="blog")["history"] is None
     assert CascadeIntent.objects.using("blog").count() == 1
 
 

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from django.db import Error
 from django.http import HttpRequest, HttpResponse
 
+from xdbrel.integrity.heartbeats import WORKS
 from xdbrel.integrity.status import RelationStatus, RunFigures, StatusReport, status
 
 try:
@@ -59,6 +60,7 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
     "xdbrel_repairs": (("relation", "status"), "Repairs on record, by status."),
     "xdbrel_repair_failed": (_RELATION, "Whether the last repair failed: 1 or 0."),
     "xdbrel_heartbeat_timestamp_seconds": (("work",), "When a worker last did it, in Unix time."),
+    "xdbrel_worker_silent": (("work",), "Whether no worker has done it for too long: 1 or 0."),
 }
 
 #: A metric's name, the values of its labels and its value.
@@ -120,6 +122,9 @@ def _samples(report: StatusReport) -> Iterator[Sample]:
         yield "xdbrel_intents_overdue_seconds", place, waiting.overdue
         yield "xdbrel_intents_set_aside", place, waiting.set_aside
         yield "xdbrel_relation_paused", place, waiting.paused
+    silent = {silence.work for silence in report.silent}
+    for work in WORKS:
+        yield "xdbrel_worker_silent", (work,), work in silent
     for beat in report.heartbeats:
         yield "xdbrel_heartbeat_timestamp_seconds", (beat.work,), beat.ran_at.timestamp()
 

@@ -28,6 +28,7 @@ from xdbrel.exceptions import UnknownRelation
 from xdbrel.integrity import ends, lag, sources, statement_time, targets
 from xdbrel.integrity.ends import End
 from xdbrel.models import Orphan, ScanRun
+from xdbrel.tracing import watched
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ def waits_for(run: ScanRun) -> str:
     return ""
 
 
+@watched("confirm")
 def confirm(run: ScanRun) -> ConfirmResult:
     """Look at the findings of ``run`` a second time, if they are due.
 

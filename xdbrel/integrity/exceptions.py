@@ -99,6 +99,21 @@ class CannotSample(XdbrelError, ValueError):
         )
 
 
+class NotConfirmed(XdbrelError):
+    """Findings have not been looked at a second time, and are not to be acted upon yet.
+
+    Attributes: ``relation`` (handle), ``run`` (primary key).
+    """
+
+    def __init__(self, relation: str, run: int, reason: str) -> None:
+        self.relation = relation
+        self.run = run
+        super().__init__(
+            f"{relation}: the findings of run {run} have not been confirmed: {reason}. Try again "
+            f"later; the policy 'report' and a dry run look at them already."
+        )
+
+
 class CannotRepair(XdbrelError, ValueError):
     """The policy is not possible for this relation; nothing was written.
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import models
+from django.db import Error, models
 from django.db.models import Max, Q
 from django.utils import timezone
 
@@ -20,7 +20,8 @@ from xdbrel import keys
 from xdbrel.caching import uncached
 from xdbrel.compat import raw_delete
 from xdbrel.conf import settings
-from xdbrel.integrity.exceptions import NoScan
+from xdbrel.integrity.confirm import confirm
+from xdbrel.integrity.exceptions import NoScan, NotConfirmed
 from xdbrel.models import Orphan, RepairRun, ScanLease, ScanRun
 from xdbrel.tracing import watched
 
@@ -41,6 +42,27 @@ def standing(relation: str) -> ScanRun:
     if run is None:
         raise NoScan(relation, using)
     return run
+
+
+def confirmed(run: ScanRun) -> ScanRun:
+    """Return the run whose findings may be acted upon: ``run``, or the last confirmed before it.
+
+    Where its time has come and nobody has looked a second time yet, that is done now. Raises
+    ``NotConfirmed`` where no run of the relation is confirmed.
+    """
+    if run.confirmed_at is not None:
+        return run
+    looked = confirm(run)
+    if looked.confirmed:
+        return run
+    before = complete(settings.INTEGRITY_DATABASE).filter(
+        relation=run.relation, confirmed_at__isnull=False
+    )
+    found = before.order_by("-started_at", "-id").first()
+    if found is None:
+        reason = looked.waits_for or "somebody else is looking at them just now"
+        raise NotConfirmed(run.relation, run.pk, reason)
+    return found
 
 
 def complete(using: str) -> models.QuerySet[ScanRun]:
@@ -65,12 +87,16 @@ def findings(run: ScanRun, *, after: int, size: int) -> Iterator[list[tuple[int,
 
 @dataclass
 class HistoryPruned:
-    """How many rows of history were deleted, or would be in a dry run."""
+    """How many rows of history were deleted, or would be in a dry run.
+
+    ``unreachable`` is the error of a database that failed; what was deleted before is counted.
+    """
 
     dry_run: bool = False
     runs: int = 0
     findings: int = 0
     repairs: int = 0
+    unreachable: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures as JSON has them."""
@@ -83,25 +109,25 @@ def prune(*, older_than: float | None = None, dry_run: bool = False) -> HistoryP
 
     ``older_than`` is ``XDBREL["KEEP_HISTORY_DAYS"]`` if not given. Kept whatever their age:
     the last complete runs (see ``standing``), what is being scanned or repaired just
-    now, and quarantined rows. A dry run counts and deletes nothing. Raises what the database
-    raises.
+    now, and quarantined rows. A dry run counts and deletes nothing. A database that fails is
+    named in the result.
     """
     days = settings.KEEP_HISTORY_DAYS if older_than is None else older_than
     using = settings.INTEGRITY_DATABASE
     horizon = timezone.now() - timedelta(days=days)
     result = HistoryPruned(dry_run)
-    with uncached():
-        old = ScanRun.objects.using(using).filter(started_at__lt=horizon)
-        kept = _kept(old.order_by().values_list("relation", flat=True).distinct())
-        for pk in list(old.exclude(pk__in=kept).order_by("id").values_list("pk", flat=True)):
-            result.findings += _findings_of(pk, using, dry_run=dry_run)
-            result.runs += 1
-            if not dry_run:
-                ScanRun.objects.using(using).filter(pk=pk).delete()
-        repairs = RepairRun.objects.using(using).filter(
-            Q(until=None) | Q(until__lt=timezone.now()), started_at__lt=horizon
+    try:
+        with uncached():
+            _prune(using, horizon, result)
+    except Error as error:
+        result.unreachable = f"{type(error).__name__}: {error}"
+        logger.error(
+            "The history in %s could not be pruned: %s",
+            using,
+            error,
+            extra={"action": "prune_unreachable", "relation": None, "alias": using},
         )
-        result.repairs = repairs.count() if dry_run else repairs.delete()[0]
+        return result
     logger.info(
         "Pruned %s runs, %s findings and %s repairs of more than %g days ago",
         result.runs,
@@ -111,6 +137,20 @@ def prune(*, older_than: float | None = None, dry_run: bool = False) -> HistoryP
         extra={"action": "prune_history", "relation": None, "alias": using},
     )
     return result
+
+
+def _prune(using: str, horizon: datetime, result: HistoryPruned) -> None:
+    old = ScanRun.objects.using(using).filter(started_at__lt=horizon)
+    kept = _kept(old.order_by().values_list("relation", flat=True).distinct())
+    for pk in list(old.exclude(pk__in=kept).order_by("id").values_list("pk", flat=True)):
+        result.findings += _findings_of(pk, using, dry_run=result.dry_run)
+        if not result.dry_run:
+            ScanRun.objects.using(using).filter(pk=pk).delete()
+        result.runs += 1
+    repairs = RepairRun.objects.using(using).filter(
+        Q(until=None) | Q(until__lt=timezone.now()), started_at__lt=horizon
+    )
+    result.repairs = repairs.count() if result.dry_run else repairs.delete()[0]
 
 
 def _kept(relations: models.QuerySet[Any, str]) -> set[int]:

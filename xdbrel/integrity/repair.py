@@ -107,6 +107,9 @@ def repair(
 ) -> RepairResult:
     """Apply ``policy`` to the orphans that the latest complete scan of ``relation`` found.
 
+    Only findings that a second look has confirmed are acted upon (see ``confirm``), if need be
+    those of the scan before; it is made now where its time has come.
+
     ``report`` does nothing but look; ``delete`` deletes the sources, ``raw`` without signals
     and without what hangs on them in the same database; ``set_null`` and ``set_default`` give
     them another key, ``repoint`` the one that ``mapping`` has for theirs; ``quarantine`` moves
@@ -118,10 +121,10 @@ def repair(
     killed or failed. ``dry_run`` takes the same way from the beginning and stops short of the
     act. Every call leaves a ``RepairRun``; ``actor`` is who asked (default: user and machine).
 
-    Raises ``NoScan``, ``UnknownPolicy``, ``CannotRepair``, ``BadMapping``, ``RepairUnderWay``,
-    ``CannotQuarantine``; ``TooManyOrphans`` where more than ``XDBREL["MAX_ORPHAN_SHARE"]`` of
-    the rows are orphans, unless ``yes_really``; and what the databases and Django's collector
-    raise (``ProtectedError``): batches done before stay done.
+    Raises ``NoScan``, ``NotConfirmed``, ``UnknownPolicy``, ``CannotRepair``, ``BadMapping``,
+    ``RepairUnderWay``, ``CannotQuarantine``; ``TooManyOrphans`` where more than
+    ``XDBREL["MAX_ORPHAN_SHARE"]`` of the rows are orphans, unless ``yes_really``; and what the
+    databases and Django's collector raise (``ProtectedError``): batches done before stay done.
     """
     source, target = ends.of(relation)
     options: dict[str, Any] = {"raw": True} if raw else {}
@@ -133,6 +136,8 @@ def repair(
     with uncached():
         check(policy, act)
         run = history.standing(relation.handle)
+        if policy != "report" and not dry_run:
+            run = history.confirmed(run)
         if policy != "report" and not yes_really:
             _refuse_if_most(source, target, run, policy)
         resumable = policy != "report"

@@ -37,6 +37,7 @@ from xdbrel.integrity.throttle import Throttle
 from xdbrel.models import ScanRun
 from xdbrel.relations import Relation
 from xdbrel.signals import orphans_found
+from xdbrel.tracing import watched
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +113,7 @@ def result_of(run: ScanRun) -> ScanResult:
     )
 
 
+@watched("scan")
 def scan(
     relation: Relation,
     *,

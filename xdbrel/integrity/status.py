@@ -22,8 +22,9 @@ from xdbrel.cascade.backlog import Backlog, RelationBacklog, backlog
 from xdbrel.cascade.relay import intent_aliases
 from xdbrel.conf import settings
 from xdbrel.exceptions import HomeError
-from xdbrel.integrity import history
-from xdbrel.models import Heartbeat, RepairRun, ScanRun
+from xdbrel.integrity import heartbeats, history
+from xdbrel.integrity.heartbeats import Silence
+from xdbrel.models import RepairRun, ScanRun
 
 #: So many complete runs, the last ones, make the trend.
 TREND = 5
@@ -166,6 +167,8 @@ class StatusReport:
 
     relations: list[RelationStatus] = field(default_factory=list)
     heartbeats: list[HeartbeatFigures] = field(default_factory=list)
+    #: The kinds of work that no worker has done for too long, or ever.
+    silent: list[Silence] = field(default_factory=list)
     backlog: Backlog = field(default_factory=Backlog)
     #: The databases that hold intents, whether they answered or not.
     aliases: list[str] = field(default_factory=list)
@@ -176,7 +179,18 @@ class StatusReport:
         found = {one.relation: one.problems for one in self.relations if one.problems}
         for alias, error in self.backlog.unreachable.items():
             found.setdefault(alias, []).append(f"cannot be asked: {error}")
+        # Who has no workers does the work by other means.
+        if self.heartbeats:
+            for silence in self.silent:
+                found.setdefault("workers", []).append(_silence(silence))
         return found
+
+    @property
+    def warnings(self) -> list[str]:
+        """What may be meant to be so."""
+        if self.heartbeats:
+            return []
+        return ["No worker has run yet: is there one, or something else that does its work?"]
 
     @property
     def clean(self) -> bool:
@@ -187,8 +201,11 @@ class StatusReport:
         """Return everything as JSON has it."""
         return {
             "clean": self.clean,
+            "problems": self.problems,
+            "warnings": self.warnings,
             "relations": [one.as_dict() for one in self.relations],
             "heartbeats": [_plain(asdict(one)) for one in self.heartbeats],
+            "silent": [one.as_dict() for one in self.silent],
             "unreachable": dict(self.backlog.unreachable),
         }
 
@@ -220,13 +237,11 @@ def status(handles: Sequence[str] = ()) -> StatusReport:
         _repairs(by_handle, using)
         report.heartbeats = [
             HeartbeatFigures(
-                row.work,
-                row.ran_at,
-                row.worker,
-                round((now - row.ran_at).total_seconds(), 3),
+                row.work, row.ran_at, row.worker, round((now - row.ran_at).total_seconds(), 3)
             )
-            for row in Heartbeat.objects.using(using).order_by("work")
+            for _, row in sorted(heartbeats.last().items())
         ]
+        report.silent = heartbeats.silent()
     return report
 
 
@@ -303,6 +318,11 @@ def _repairs(by_handle: Mapping[str, RelationStatus], using: str) -> None:
             rows=row.rows,
             error=row.last_error,
         )
+
+
+def _silence(silence: Silence) -> str:
+    since = "ever" if silence.ran_at is None else f"since {silence.ran_at:%Y-%m-%d %H:%M}"
+    return f"nobody has done {silence.work!r} {since}"
 
 
 def _plain(value: Any) -> Any:

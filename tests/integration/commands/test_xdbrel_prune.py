@@ -7,11 +7,18 @@ from datetime import timedelta
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connections
+from django.utils import timezone
 
+from xdbrel import relations
 from xdbrel.cascade import clock
-from xdbrel.models import CascadeIntent
+from xdbrel.integrity.repair import repair
+from xdbrel.integrity.scan import scan
+from xdbrel.models import CascadeIntent, RepairRun, ScanRun
 
 pytestmark = pytest.mark.django_db(databases="__all__")
+
+
+NO_HISTORY = "Deleted 0 old scans with 0 findings and 0 old repairs.\n"
 
 
 def run(*arguments):
@@ -46,20 +53,24 @@ def test_text(finished):
         0,
         "Deleted 0 finished intents in default.\n"
         "Deleted 0 finished intents in blog.\n"
-        "Deleted 0 finished intents in shop.\n",
+        "Deleted 0 finished intents in shop.\n" + NO_HISTORY,
         "",
     )
     assert run("--older-than", "1.5")[1] == (
         "Deleted 3 finished intents in default.\n"
         "Deleted 1 finished intents in blog.\n"
-        "Deleted 0 finished intents in shop.\n"
+        "Deleted 0 finished intents in shop.\n" + NO_HISTORY
     )
     assert left() == [0, 0]
 
 
 def test_dry_run(finished):
     status, out, _ = run("--older-than", "1", "--dry-run", "--database", "default")
-    assert (status, out) == (0, "Would delete 3 finished intents in default.\n")
+    assert status == 0
+    assert out == (
+        "Would delete 3 finished intents in default.\n"
+        "Would delete 0 old scans with 0 findings and 0 old repairs.\n"
+    )
     assert left() == [3, 1]
 
 
@@ -76,6 +87,13 @@ def test_json(finished):
         "dry_run": False,
         "intents": {"default": 3, "blog": 1, "shop": 0},
         "unreachable": {},
+        "history": {
+            "dry_run": False,
+            "runs": 0,
+            "findings": 0,
+            "repairs": 0,
+            "unreachable": "",
+        },
     }
     assert (status, err) == (0, "")
 
@@ -92,9 +110,24 @@ def test_a_database_that_does_not_answer(finished):
         "Deleted 1 finished intents in blog.\n"
         "Deleted 0 finished intents in shop.\n"
         "default did not answer: OperationalError: gone away\n"
+        "The history could not be pruned: OperationalError: gone away\n"
     )
     assert status == 1
     assert left() == [3, 0]
+
+
+def test_history():
+    """Old scans and repairs go, by an age of their own; the last complete scan stays."""
+    old = timezone.now() - timedelta(days=60)
+    for _ in range(2):
+        scan(relations.get("blog.Post.author"))
+        repair(relations.get("blog.Post.author"), "report")
+    ScanRun.objects.update(started_at=old)
+    RepairRun.objects.update(started_at=old)
+    assert run()[1].endswith(NO_HISTORY)
+    _, out, _ = run("--history-older-than", "30", "--database", "default")
+    assert out.endswith("Deleted 1 old scans with 0 findings and 2 old repairs.\n")
+    assert (ScanRun.objects.count(), RepairRun.objects.count()) == (1, 0)
 
 
 def test_an_unknown_database():

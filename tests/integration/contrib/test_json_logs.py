@@ -31,13 +31,14 @@ def test_records(caplog):
     actions = [(line["action"], line["relation"], line["alias"]) for line in lines]
     assert actions == [
         ("scan", "blog.Post.author", "blog"),
+        ("confirm", "blog.Post.author", "default"),
         ("repair", "blog.Post.author", "blog"),
         ("restore", "blog.Post.author", "blog"),
         ("prune_history", None, "default"),
     ]
-    assert lines[1]["rows"] == 1
-    assert lines[1]["level"] == "INFO"
-    assert lines[1]["logger"] == "xdbrel.integrity.repair"
+    assert lines[2]["rows"] == 1
+    assert lines[2]["level"] == "INFO"
+    assert lines[2]["logger"] == "xdbrel.integrity.repair"
     assert not any("secret" in json.dumps(line) for line in lines)
 
 

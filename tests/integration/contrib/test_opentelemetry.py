@@ -42,6 +42,8 @@ def test_a_span_for_each_service(spans):
     relay(using="blog")
     prune("blog")
     found = {span.name: dict(span.attributes) for span in spans()}
+    assert found["xdbrel.scan"]["xdbrel.orphans"] == 1
+    assert found["xdbrel.confirm"]["xdbrel.relation"] == HANDLE
     repaired = found["xdbrel.repair"]
     assert repaired["xdbrel.relation"] == HANDLE
     assert (repaired["xdbrel.policy"], repaired["xdbrel.rows"]) == ("quarantine", 1)

@@ -77,6 +77,8 @@ def test_figures(rf):
     assert found["xdbrel_scan_failed", "shop.Order.customer"] == 1
     assert found["xdbrel_repair_failed", HANDLE] == 0
     assert found["xdbrel_heartbeat_timestamp_seconds", "relay"] == ran_at.timestamp()
+    assert found["xdbrel_worker_silent", "relay"] == 0
+    assert found["xdbrel_worker_silent", "scan"] == 1
     (one,) = [one for one in status().relations if one.relation == HANDLE]
     assert found["xdbrel_scan_seconds", HANDLE, "full"] == one.full.seconds
     assert found["xdbrel_scan_keys", HANDLE, "full"] == one.full.keys

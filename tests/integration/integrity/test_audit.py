@@ -423,7 +423,7 @@ class TestPrune:
         """Old runs go with their findings, but never those that repairs go by."""
         first = ScanRun.objects.order_by("pk").first().pk
         before = history.prune(dry_run=True)
-        assert before.as_dict() == {"dry_run": True, "runs": 1, "findings": 4, "repairs": 1}
+        assert before == history.HistoryPruned(True, runs=1, findings=4, repairs=1)
         assert ScanRun.objects.count() == 3
         done = history.prune()
         assert (done.runs, done.findings, done.repairs) == (1, 4, 1)
@@ -431,12 +431,7 @@ class TestPrune:
         modes = ScanRun.objects.order_by("pk").values_list("mode", flat=True)
         assert list(modes) == ["full", "incremental"]
         assert repair(aged, "report").run_id == ScanRun.objects.last().pk
-        assert history.prune().as_dict() == {
-            "dry_run": False,
-            "runs": 0,
-            "findings": 0,
-            "repairs": 0,
-        }
+        assert history.prune() == history.HistoryPruned()
 
     def test_age(self, aged):
         assert history.prune(older_than=101).runs == 0

@@ -9,6 +9,7 @@ from django.core.management.base import OutputWrapper
 
 from tests.apps.archive.models import Entry, Shelf
 from tests.apps.blog.models import Post
+from xdbrel.integrity.confirm import confirm
 from xdbrel.management.commands import xdbrel_repair, xdbrel_scan
 from xdbrel.models import RepairRun, ScanRun
 from xdbrel.relations import all_relations
@@ -215,6 +216,7 @@ def test_repair_text(arguments, line, status):
 
 def test_repair_tells_what_healed():
     scanned()
+    confirm(ScanRun.objects.get())
     Shelf.objects.create(number=1)
     _, out, _ = run(xdbrel_repair, RELATION, "--policy", "delete")
     assert out.splitlines()[1:] == [

@@ -1,5 +1,7 @@
 """Repair: each policy, the look before the act, batches, dry runs, refusals."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import connections
@@ -10,7 +12,8 @@ from tests.apps.blog.models import Comment, Post, Visit
 from tests.apps.people.models import Country, Device
 from tests.apps.shop.models import Review
 from xdbrel import relations
-from xdbrel.integrity.exceptions import CannotRepair, NoScan, UnknownPolicy
+from xdbrel.integrity.confirm import confirm
+from xdbrel.integrity.exceptions import CannotRepair, NoScan, NotConfirmed, UnknownPolicy
 from xdbrel.integrity.repair import RepairProgress, RepairResult, repair
 from xdbrel.integrity.scan import scan
 from xdbrel.models import RepairRun, ScanRun
@@ -145,7 +148,8 @@ def test_set_default():
 
 
 def test_healed_keys_are_left_alone(orphans, author):
-    """A key whose target came back since the scan is no orphan any more."""
+    """A key whose target came back since the second look is no orphan any more."""
+    confirm(ScanRun.objects.get())
     User.objects.create(pk=author.pk + 100, username="back")
     result = repair(relations.get("blog.Post.author"), "delete")
     assert (result.keys, result.healed, result.rows) == (1, 1, 1)
@@ -159,13 +163,14 @@ def test_look_right_before_the_act(orphans, author):
     def wrapper(execute, sql, params, many, context):
         if "FROM " in sql and "auth_user" in sql:
             looks.append(sql)
-            if len(looks) == 2:
+            # The first is that of whoever confirms the findings.
+            if len(looks) == 3:
                 User.objects.create(pk=author.pk + 101, username="back")
         return execute(sql, params, many, context)
 
     with connections["default"].execute_wrapper(wrapper):
         result = repair(relations.get("blog.Post.author"), "delete")
-    assert len(looks) >= 2
+    assert len(looks) >= 3
     assert titles() == ["c", "kept"]
     assert (result.keys, result.rows) == (1, 2)
 
@@ -274,6 +279,36 @@ def test_latest_complete_run(orphans, author):
     assert repair(relation, "report").run_id == orphans.run_id
     later = scan(relation)
     assert repair(relation, "report").run_id == later.run_id
+
+
+@pytest.mark.parametrize("policy", ["delete", "quarantine"])
+def test_findings_that_are_not_confirmed(orphans, settings, policy):
+    """Before the second look nothing is done; those who only look need not wait."""
+    settings.XDBREL = {**settings.XDBREL, "CONFIRM_AFTER": 3_600}
+    relation = relations.get("blog.Post.author")
+    with pytest.raises(NotConfirmed) as raised:
+        repair(relation, policy)
+    assert re.fullmatch(
+        f"blog.Post.author: the findings of run {orphans.run_id} have not been confirmed: its "
+        r"time has not come, 3\d\d\d seconds are left. Try again later; the policy 'report' and "
+        "a dry run look at them already.",
+        str(raised.value),
+    )
+    assert not RepairRun.objects.exists()
+    assert repair(relation, "report").rows == 3
+    assert repair(relation, policy, dry_run=True).rows == 3
+
+
+def test_the_run_that_is_confirmed(orphans, settings):
+    """As long as the latest run waits for its second look, the one before it stands."""
+    relation = relations.get("blog.Post.author")
+    assert repair(relation, "delete", max_rows=1).run_id == orphans.run_id
+    assert ScanRun.objects.get().confirmed_at is not None
+    settings.XDBREL = {**settings.XDBREL, "CONFIRM_AFTER": 3_600}
+    later = scan(relation)
+    assert later.run_id != orphans.run_id
+    result = repair(relation, "delete")
+    assert (result.run_id, result.resumed, result.rows) == (orphans.run_id, True, 3)
 
 
 def test_no_scan():

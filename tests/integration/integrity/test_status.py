@@ -12,6 +12,7 @@ from tests.apps.blog.models import Post
 from tests.integration.integrity.test_commands import run
 from xdbrel import relations
 from xdbrel.cascade import clock
+from xdbrel.integrity import heartbeats
 from xdbrel.integrity.repair import repair
 from xdbrel.integrity.scan import scan
 from xdbrel.integrity.status import status
@@ -127,7 +128,7 @@ def test_how_many_queries(django_assert_num_queries):
             status(handles)
         numbers.add(counter.statements)
     assert numbers == {max(numbers)}
-    assert max(numbers) <= 11
+    assert max(numbers) <= 12
 
 
 class Counter:
@@ -156,19 +157,46 @@ def test_json():
 def test_text():
     scanned(2)
     User.objects.create(pk=GONE, username="back")
-    Heartbeat.objects.create(
-        work="relay", ran_at=timezone.now() - timedelta(minutes=10), worker="w:1"
-    )
+    now = timezone.now()
+    for work in heartbeats.WORKS:
+        Heartbeat.objects.create(work=work, ran_at=now - timedelta(seconds=500), worker="w:1")
     scan(relations.get(HANDLE))
     code, out, _ = run(xdbrel_status, HANDLE)
     header, line, *rest = out.splitlines()
     assert header.split("  ")[0] == "RELATION"
     assert line.split() == [HANDLE, "0", "s", "ago", "never", "2", "1", "down", "0"]
-    assert rest == ["relay: last done 10 min ago by w:1", f"{HANDLE}: has 1 orphans"]
+    assert rest == [
+        *(f"{work}: last done 8 min ago by w:1" for work in sorted(heartbeats.WORKS)),
+        f"{HANDLE}: has 1 orphans",
+    ]
     assert code == 1
     scanned(0)
     code, out, _ = run(xdbrel_status, HANDLE)
     assert code == 0
+
+
+def test_workers():
+    """Work that no worker does any more is a problem; where none ever ran, a warning."""
+    scanned(0)
+    report = status([HANDLE])
+    assert report.clean
+    assert report.warnings == [
+        "No worker has run yet: is there one, or something else that does its work?"
+    ]
+    ran_at = timezone.now()
+    for work in heartbeats.WORKS:
+        Heartbeat.objects.create(work=work, ran_at=ran_at)
+    report = status([HANDLE])
+    assert (report.clean, report.warnings) == (True, [])
+    ran_at -= timedelta(days=30)
+    Heartbeat.objects.filter(work="relay").update(ran_at=ran_at)
+    Heartbeat.objects.filter(work="prune").delete()
+    assert status([HANDLE]).problems == {
+        "workers": [
+            f"nobody has done 'relay' since {ran_at:%Y-%m-%d %H:%M}",
+            "nobody has done 'prune' ever",
+        ]
+    }
 
 
 def test_unknown_relation():

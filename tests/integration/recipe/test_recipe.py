@@ -117,8 +117,9 @@ def test_on_delete_is_what_it_says(user):
     assert not Profile.objects.exists()
 
 
-def test_periodic_cleanup_job(user):
+def test_periodic_cleanup_job(user, settings):
     """A scan and a repair, in bounded memory, where the recipe loads the id of every user."""
+    settings.XDBREL = {**settings.XDBREL, "CONFIRM_AFTER": 0, "MAX_ORPHAN_SHARE": 1}
     kept, *_ = posts(user)
     gone = [Post.objects.create(title="Left behind", author_id=user.pk + n) for n in (1, 1, 2)]
     Comment.objects.create(post=gone[0], author=user)

@@ -1,4 +1,7 @@
-"""``manage.py xdbrel_prune``: delete finished intents. The work is ``cascade.prune``'s."""
+"""``manage.py xdbrel_prune``: delete finished intents and old history.
+
+The work is that of ``cascade.prune`` and ``integrity.history``.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import connections
 
 from xdbrel.cascade.prune import PruneResult, prune
+from xdbrel.conf import settings
+from xdbrel.integrity.history import HistoryPruned
+from xdbrel.integrity.history import prune as prune_history
 from xdbrel.management.commands.xdbrel_relay import unreachable
 
 #: Some 270 years: a date so long ago can still be calculated.
@@ -18,9 +24,9 @@ _MOST_DAYS = 100_000
 
 class Command(BaseCommand):
     help = (
-        "Delete the intents of cascades that were finished long ago. What waits or was set "
-        "aside is kept. Exits with 1 if a database did not answer, with 2 for one that there "
-        "is not."
+        "Delete the intents of cascades that were finished long ago, and scans and repairs of "
+        "even longer ago. What waits, was set aside or is what repairs go by is kept. Exits "
+        "with 1 if a database did not answer, with 2 for one that there is not."
     )
 
     # Checks of fields may ask every database, one of which may be away just now.
@@ -28,13 +34,19 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--database", metavar="ALIAS", help="Prune the intents of this database only."
+            "--database", metavar="ALIAS", help="Prune what is in this database only."
         )
         parser.add_argument(
             "--older-than",
             type=days,
             metavar="DAYS",
             help='Days since they were finished. Default: XDBREL["KEEP_APPLIED_DAYS"].',
+        )
+        parser.add_argument(
+            "--history-older-than",
+            type=days,
+            metavar="DAYS",
+            help='Days since scans and repairs began. Default: XDBREL["KEEP_HISTORY_DAYS"].',
         )
         parser.add_argument(
             "--dry-run", action="store_true", help="Say what would be deleted, and do nothing."
@@ -48,6 +60,7 @@ class Command(BaseCommand):
         *args: Any,
         database: str | None = None,
         older_than: float | None = None,
+        history_older_than: float | None = None,
         dry_run: bool = False,
         format: str = "text",
         **options: Any,
@@ -57,11 +70,17 @@ class Command(BaseCommand):
             self.stderr.write(f"There is no database {database!r}; there are: {known}.")
             raise SystemExit(2)
         result = prune(database, older_than=older_than, dry_run=dry_run)
+        past = None
+        if database in (None, settings.INTEGRITY_DATABASE):
+            past = prune_history(older_than=history_older_than, dry_run=dry_run)
         if format == "json":
-            self.stdout.write(json.dumps(result.as_dict()))
+            history = past and past.as_dict()
+            self.stdout.write(json.dumps({**result.as_dict(), "history": history}))
         else:
             self._show(result)
-        if result.unreachable:
+            if past is not None:
+                self._show_history(past)
+        if result.unreachable or (past is not None and past.unreachable):
             raise SystemExit(1)
 
     def _show(self, result: PruneResult) -> None:
@@ -71,6 +90,16 @@ class Command(BaseCommand):
                 self.stdout.write(f"{done} {number:,} finished intents in {alias}.")
         for line in unreachable(result.unreachable):
             self.stdout.write(line)
+
+    def _show_history(self, past: HistoryPruned) -> None:
+        if past.unreachable:
+            self.stdout.write(f"The history could not be pruned: {past.unreachable}")
+            return
+        done = "Would delete" if past.dry_run else "Deleted"
+        self.stdout.write(
+            f"{done} {past.runs:,} old scans with {past.findings:,} findings and "
+            f"{past.repairs:,} old repairs."
+        )
 
 
 def days(given: str) -> float:

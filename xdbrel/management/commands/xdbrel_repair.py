@@ -20,6 +20,7 @@ from xdbrel.integrity.exceptions import (
     CannotQuarantine,
     CannotRepair,
     NoScan,
+    NotConfirmed,
     RepairUnderWay,
     TooManyOrphans,
 )
@@ -116,7 +117,7 @@ class Command(BaseCommand):
             )
         except (UnknownRelation, NoScan, CannotRepair, BadMapping, OSError) as error:
             raise CommandError(str(error), returncode=2) from error
-        except (TooManyOrphans, RepairUnderWay, CannotQuarantine) as error:
+        except (NotConfirmed, TooManyOrphans, RepairUnderWay, CannotQuarantine) as error:
             raise CommandError(str(error), returncode=1) from error
         except (ProtectedError, RestrictedError) as error:
             self.left_orphans = True

@@ -68,6 +68,7 @@ def text(report: StatusReport) -> Iterable[str]:
     yield from aligned([_COLUMNS, *map(_cells, report.relations)])
     for beat in report.heartbeats:
         yield f"{beat.work}: last done {_ago(beat.age)} by {beat.worker or 'somebody'}"
+    yield from report.warnings
     for name, problems in report.problems.items():
         for problem in problems:
             yield f"{name}: {problem}"
