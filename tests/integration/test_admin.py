@@ -19,14 +19,26 @@ from xdbrel import keys, relations
 from xdbrel.admin import (
     CascadeIntentAdmin,
     CrossDBModelAdmin,
+    HeartbeatAdmin,
     OrphanAdmin,
     PausedRelationAdmin,
+    QuarantinedRowAdmin,
+    RepairRunAdmin,
     ScanRunAdmin,
 )
 from xdbrel.admin.model_admin import local_ordering
 from xdbrel.cascade.pauses import pause, paused
+from xdbrel.integrity.repair import repair
 from xdbrel.integrity.scan import scan
-from xdbrel.models import CascadeIntent, Orphan, PausedRelation, ScanRun
+from xdbrel.models import (
+    CascadeIntent,
+    Heartbeat,
+    Orphan,
+    PausedRelation,
+    QuarantinedRow,
+    RepairRun,
+    ScanRun,
+)
 
 pytestmark = [
     pytest.mark.django_db(databases="__all__"),
@@ -39,6 +51,9 @@ site.register(CascadeIntent, CascadeIntentAdmin)
 site.register(PausedRelation, PausedRelationAdmin)
 site.register(ScanRun, ScanRunAdmin)
 site.register(Orphan, OrphanAdmin)
+site.register(RepairRun, RepairRunAdmin)
+site.register(QuarantinedRow, QuarantinedRowAdmin)
+site.register(Heartbeat, HeartbeatAdmin)
 
 
 @admin.register(Post, site=site)
@@ -237,7 +252,15 @@ def intent(using, **given):
 
 @pytest.mark.parametrize(
     "name",
-    ["xdbrel_cascadeintent", "xdbrel_pausedrelation", "xdbrel_scanrun", "xdbrel_orphan"],
+    [
+        "xdbrel_cascadeintent",
+        "xdbrel_pausedrelation",
+        "xdbrel_scanrun",
+        "xdbrel_orphan",
+        "xdbrel_repairrun",
+        "xdbrel_quarantinedrow",
+        "xdbrel_heartbeat",
+    ],
 )
 def test_own_rows_are_read_only(client, boss, name):
     """Nobody adds, changes or deletes what only xdbrel writes, a superuser included."""
@@ -245,6 +268,9 @@ def test_own_rows_are_read_only(client, boss, name):
     pause(relations.get("blog.Post.author"))
     Post.objects.create(title="Lost", author_id=10**6)
     scan(relations.get("blog.Post.author"))
+    QuarantinedRow.objects.create(relation="blog.Post.author", key=7, data={"id": 7})
+    repair(relations.get("blog.Post.author"), "report")
+    Heartbeat.objects.create(work="relay")
     model = {
         site_model._meta.label_lower.replace(".", "_"): site_model for site_model in site._registry
     }[name]
@@ -457,6 +483,20 @@ def test_findings_of_a_run(client, boss):
     assert f'<a href="{link}">Show keys</a>' in page
     keys_page = client.get(link).content.decode()
     assert '<td class="field-key">1000000</td>' in keys_page
+
+
+def test_quarantined_rows_of_one_database_at_a_time(client, boss):
+    """They stand where their tables are."""
+    Post.objects.create(title="Lost", author_id=10**6)
+    scan(relations.get("blog.Post.author"))
+    repair(relations.get("blog.Post.author"), "quarantine", actor="grace")
+    (row,) = QuarantinedRow.objects.using("blog")
+    page, _ = get_list(client, "xdbrel_quarantinedrow")
+    assert row.repair not in page
+    url = reverse("admin:xdbrel_quarantinedrow_changelist")
+    assert row.repair in client.get(f"{url}?database=blog").content.decode()
+    page, _ = get_list(client, "xdbrel_repairrun")
+    assert '<td class="field-actor">grace</td>' in page
 
 
 WITHOUT_ADMIN = """

@@ -3,7 +3,7 @@
 Django's admin imports this module where it is installed; nothing else of xdbrel does.
 
 ``model_admin``  ``CrossDBModelAdmin``: lists that never join across databases
-``rows``         intents, paused relations, scan runs and orphans, to be read and acted upon
+``rows``         the rows that xdbrel owns, to be read and acted upon
 """
 
 from django.contrib import admin
@@ -11,17 +11,31 @@ from django.contrib import admin
 from xdbrel.admin.model_admin import CrossDBModelAdmin
 from xdbrel.admin.rows import (
     CascadeIntentAdmin,
+    HeartbeatAdmin,
     OrphanAdmin,
     PausedRelationAdmin,
+    QuarantinedRowAdmin,
+    RepairRunAdmin,
     ScanRunAdmin,
 )
-from xdbrel.models import CascadeIntent, Orphan, PausedRelation, ScanRun
+from xdbrel.models import (
+    CascadeIntent,
+    Heartbeat,
+    Orphan,
+    PausedRelation,
+    QuarantinedRow,
+    RepairRun,
+    ScanRun,
+)
 
 __all__ = [
     "CascadeIntentAdmin",
     "CrossDBModelAdmin",
+    "HeartbeatAdmin",
     "OrphanAdmin",
     "PausedRelationAdmin",
+    "QuarantinedRowAdmin",
+    "RepairRunAdmin",
     "ScanRunAdmin",
 ]
 
@@ -29,3 +43,6 @@ admin.site.register(CascadeIntent, CascadeIntentAdmin)
 admin.site.register(PausedRelation, PausedRelationAdmin)
 admin.site.register(ScanRun, ScanRunAdmin)
 admin.site.register(Orphan, OrphanAdmin)
+admin.site.register(RepairRun, RepairRunAdmin)
+admin.site.register(QuarantinedRow, QuarantinedRowAdmin)
+admin.site.register(Heartbeat, HeartbeatAdmin)

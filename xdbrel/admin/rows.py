@@ -26,7 +26,7 @@ from xdbrel.conf import settings
 from xdbrel.exceptions import SHOWN_KEYS, PauseFailed, UnknownRelation
 from xdbrel.integrity.exceptions import BeingScanned
 from xdbrel.integrity.scan import scan
-from xdbrel.models import CascadeIntent, Orphan, PausedRelation, ScanRun
+from xdbrel.models import CascadeIntent, Orphan, PausedRelation, RepairRun, ScanRun
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Any]
@@ -267,3 +267,47 @@ class OrphanAdmin(OwnRowsAdmin):
     @admin.display(description=_("relation"), ordering="run__relation")
     def relation(self, orphan: Orphan) -> str:
         return orphan.run.relation
+
+
+class RepairRunAdmin(OwnRowsAdmin):
+    """What was done about findings, and who asked for it."""
+
+    list_display = (
+        "relation",
+        "policy",
+        "status",
+        "dry_run",
+        "actor",
+        "rows",
+        "number_of_keys",
+        "started_at",
+        "seconds",
+    )
+    list_filter = ("status", "policy", "dry_run", "relation")
+    search_fields = ("relation", "actor", "last_error")
+    ordering = ("-started_at", "-id")
+    # A mapping may be as long as the table.
+    exclude = ("options",)
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        return super().get_queryset(request).defer("options")
+
+    @admin.display(description=_("keys"), ordering="keys")
+    def number_of_keys(self, repair: RepairRun) -> int:
+        return repair.keys
+
+
+class QuarantinedRowAdmin(HomeRowsAdmin):
+    """Rows stand in quarantine where they stood before; ``xdbrel_restore`` puts them back."""
+
+    list_display = ("relation", "model", "key", "target_key", "repair", "created_at")
+    list_filter = (DatabaseFilter, "relation", "model")
+    search_fields = ("=repair", "=unit")
+    ordering = ("-id",)
+
+
+class HeartbeatAdmin(OwnRowsAdmin):
+    """When a worker last did which kind of work."""
+
+    list_display = ("work", "ran_at", "worker")
+    ordering = ("work",)
