@@ -66,7 +66,6 @@ XDBREL = {
         "archive.Loan": "blog",
         "archive.Slip": "blog",
         "archive.Leaf": "blog",
-        "archive.Notice": "blog",
         "blog": "blog",
         "shop": "shop",
         "knots.Album": "blog",
