@@ -11,7 +11,7 @@ import mmap
 from functools import partial
 from typing import Any
 
-from celery import shared_task
+from celery import Task, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import task_prerun, worker_init, worker_shutting_down
 from django.db import InterfaceError, OperationalError
@@ -23,8 +23,9 @@ from xdbrel.cascade.relay import relay as run_relay
 from xdbrel.conf import settings
 from xdbrel.integrity import heartbeats, sharing
 from xdbrel.integrity.confirm import confirm_due
-from xdbrel.integrity.exceptions import BeingScanned
+from xdbrel.integrity.exceptions import BeingScanned, NotConfirmed, RepairUnderWay
 from xdbrel.integrity.history import prune as prune_history
+from xdbrel.integrity.repair import repair as run_repair
 from xdbrel.integrity.scan import AUTO
 from xdbrel.routers import reset_writes
 
@@ -161,3 +162,34 @@ def confirm() -> list[dict[str, Any]]:
     """Look a second time at what scans have found, where that is due; return the figures."""
     heartbeats.beat("confirm")
     return [result.as_dict() for result in confirm_due()]
+
+
+@shared_task(
+    name="xdbrel.repair",
+    bind=True,
+    **{**DURABLE, "autoretry_for": (*DURABLE["autoretry_for"], RepairUnderWay, NotConfirmed)},
+)
+def repair(
+    self: Task[Any, Any],
+    relation: str,
+    policy: str,
+    raw: bool = False,
+    mapping: list[list[Any]] | None = None,
+    yes_really: bool = False,
+    actor: str | None = None,
+) -> dict[str, Any]:
+    """Repair what the relation's scan has found; return the figures.
+
+    In no schedule: somebody has to ask for it, and is on record, with the task's id or as
+    ``actor``. Run again where its worker is lost, it goes on where it was; it waits for
+    findings to be confirmed, and for whoever repairs the relation just now.
+    """
+    result = run_repair(
+        relations.get(relation),
+        policy,
+        raw=raw,
+        mapping=None if mapping is None else [(old, new) for old, new in mapping],
+        yes_really=yes_really,
+        actor=actor or f"task {self.request.id} on {self.request.hostname}",
+    )
+    return result.as_dict()

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from celery import Celery, current_app
+from celery.exceptions import Retry
 from django.contrib.auth.models import User
 from django.db import InterfaceError, OperationalError, connections, transaction
 
@@ -18,7 +19,8 @@ from xdbrel import relations, tasks
 from xdbrel.cascade import clock
 from xdbrel.conf import Settings
 from xdbrel.exceptions import UnknownRelation
-from xdbrel.models import CascadeIntent, ScanRun
+from xdbrel.integrity.exceptions import NotConfirmed
+from xdbrel.models import CascadeIntent, RepairRun, ScanRun
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -139,6 +141,44 @@ def test_relay_of_a_database_that_does_not_answer():
         found = tasks.relay()
     assert found["unreachable"] == ["default"]
     assert found["backlog"]["unreachable"] == {"default": "OperationalError: gone away"}
+
+
+def test_repair():
+    """Who asks for it is on record; a task that is run again goes on, or finds nothing left."""
+    Post.objects.create(title="x", author_id=10**6)
+    tasks.scan("blog.Post.author")
+    found = tasks.repair.apply(("blog.Post.author", "delete"), task_id="one").get()
+    assert json.loads(json.dumps(found)) == found
+    assert (found["rows"], found["counts"]) == (1, {"blog.Post": 1})
+    assert RepairRun.objects.get().actor.startswith("task one on ")
+    again = tasks.repair.apply(("blog.Post.author", "delete"), {"actor": "ada"}).get()
+    assert (again["rows"], RepairRun.objects.last().actor) == (0, "ada")
+
+
+def test_repair_with_a_mapping():
+    """JSON has pairs for it: its objects would make texts of all keys."""
+    new = User.objects.create(pk=1, username="ada").pk
+    Post.objects.create(title="x", author_id=10**6)
+    tasks.scan("blog.Post.author")
+    tasks.repair.apply(("blog.Post.author", "repoint"), {"mapping": [[10**6, new]]}).get()
+    assert Post.objects.get().author_id == new
+
+
+def test_repair_waits_for_the_second_look(settings, monkeypatch):
+    """Findings that are not confirmed yet are a reason to try again, not to fail."""
+    settings.XDBREL = {**settings.XDBREL, "CONFIRM_AFTER": 3_600}
+    Post.objects.create(title="x", author_id=10**6)
+    tasks.scan("blog.Post.author")
+    tried = []
+
+    def retry(*args, **kwargs):
+        tried.append(kwargs["exc"])
+        return Retry()
+
+    monkeypatch.setattr(tasks.repair, "retry", retry)
+    tasks.repair.apply(("blog.Post.author", "delete"))
+    assert [type(error) for error in tried] == [NotConfirmed]
+    assert Post.objects.exists()
 
 
 def test_prune():

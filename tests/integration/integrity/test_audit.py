@@ -14,7 +14,7 @@ from tests.apps.shop.models import Review
 from tests.integration.integrity.test_commands import run
 from xdbrel import relations
 from xdbrel.integrity import history
-from xdbrel.integrity.audit import default_actor
+from xdbrel.integrity.audit import Record, default_actor
 from xdbrel.integrity.exceptions import (
     BadMapping,
     CannotRepair,
@@ -24,7 +24,7 @@ from xdbrel.integrity.exceptions import (
 from xdbrel.integrity.repair import repair
 from xdbrel.integrity.scan import scan
 from xdbrel.management.commands import xdbrel_repair
-from xdbrel.models import Orphan, RepairRun, ScanLease, ScanRun
+from xdbrel.models import Orphan, QuarantinedRow, RepairRun, ScanLease, ScanRun
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -160,6 +160,34 @@ def test_going_on_after_a_kill(relation):
     assert (record.status, record.actor) == ("complete", "ada")
 
 
+@pytest.mark.parametrize("policy", ["delete", "quarantine"])
+def test_killed_between_two_commits(relation, policy, monkeypatch):
+    """Rows were dealt with and that is not on record: nothing is lost, nothing done twice."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*args, **kwargs):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Record, "keep", killed)
+        patch.setattr(Record, "end", killed)
+        with pytest.raises(Killed):
+            repair(relation, policy, batch_size=2)
+    record = RepairRun.objects.get()
+    assert (record.status, record.rows, titles()) == ("running", 0, "cdef")
+    with pytest.raises(RepairUnderWay):
+        repair(relation, policy)
+    RepairRun.objects.update(until=timezone.now())
+    result = repair(relation, policy, batch_size=2)
+    assert (result.resumed, result.rows, result.keys, titles()) == (True, 4, 3, "")
+    if policy == "quarantine":
+        assert result.token == record.options["repair"]
+        rows = QuarantinedRow.objects.using("blog").filter(repair=result.token)
+        assert sorted(row.data["title"] for row in rows) == list("abcdef")
+
+
 def test_who_was_taken_over_stops(relation):
     """A process that was given up, and wakes up, does not go on beside its successor."""
 
@@ -204,7 +232,7 @@ def test_most_of_a_table(relation, settings):
 def test_a_share_that_is_allowed(relation, settings):
     """Half of the rows may be orphans; what was repaired before counts no more."""
     settings.XDBREL = {**settings.XDBREL, "MAX_ORPHAN_SHARE": 0.5}
-    author = User.objects.create(username="ada")
+    author = User.objects.create(pk=1, username="ada")
     Post.objects.bulk_create([Post(title="x", author=author) for _ in range(6)])
     assert repair(relation, "delete", max_rows=4).rows == 4
     kept = Post.objects.filter(title="x").order_by("pk")[3].pk
@@ -212,10 +240,15 @@ def test_a_share_that_is_allowed(relation, settings):
     assert repair(relation, "delete").rows == 6
 
 
+def user(pk):
+    """Return the key of a user: one that the database gives might be an orphan's."""
+    return User.objects.create(pk=pk, username=str(pk)).pk
+
+
 class TestRepoint:
     def test_new_keys(self, relation):
         """Rows get the key that the mapping has for theirs; others are left and counted."""
-        new = [User.objects.create(username=name).pk for name in "xy"]
+        new = [user(1), user(2)]
         mapping = {GONE: new[0], str(GONE + 1): str(new[1]), GONE + 2: new[0]}
         result = repair(relation, "repoint", mapping=mapping)
         assert (result.keys, result.rows, result.left) == (3, 5, 1)
@@ -237,7 +270,7 @@ class TestRepoint:
         ]
 
     def test_batches_and_limits(self, relation):
-        new = User.objects.create(username="x").pk
+        new = user(1)
         mapping = {GONE + n: new for n in range(4)}
         first = repair(relation, "repoint", mapping=mapping, batch_size=1, max_rows=2)
         second = repair(relation, "repoint", mapping=mapping, batch_size=1)
@@ -245,7 +278,7 @@ class TestRepoint:
         assert not Post.objects.exclude(author_id=new).exists()
 
     def test_dry_run(self, relation):
-        new = User.objects.create(username="x").pk
+        new = user(1)
         result = repair(relation, "repoint", mapping={GONE: new}, dry_run=True)
         assert (result.rows, result.left) == (2, 3)
         assert not Post.objects.filter(author_id=new).exists()
@@ -261,7 +294,7 @@ class TestRepoint:
 
     def test_a_new_key_that_goes_meanwhile(self, relation):
         """A new key is looked for again right before it is written."""
-        new = User.objects.create(username="x")
+        new = User.objects.create(pk=1, username="x")
 
         def gone(progress):
             User.objects.filter(pk=new.pk)._raw_delete("default")
@@ -309,7 +342,7 @@ class TestRepoint:
         ],
     )
     def test_files(self, relation, tmp_path, name, content):
-        new = User.objects.create(username="x").pk
+        new = user(1)
         path = tmp_path / name
         path.write_text(content.format(old=GONE, new=new))
         status, out, _ = run(

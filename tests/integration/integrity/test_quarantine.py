@@ -86,7 +86,7 @@ def test_a_child_of_a_table_and_its_parent():
 
 def test_what_hangs_on_a_row_goes_along():
     """Cascades of the same database are quarantined with their row, and signals are sent."""
-    author = User.objects.create(username="ada")
+    author = User.objects.create(pk=1, username="ada")
     post = Post.objects.create(title="x", author_id=GONE)
     post.tags.add(Tag.objects.create(name="a"), Tag.objects.create(name="b"))
     Comment.objects.create(post=post, author=author, content="c")
