@@ -43,8 +43,14 @@ class Case:
     goals: tuple[Goal, ...]
     gone: float = 0.01
     uuid: bool = False
+    lost: bool = False
     once: tuple[str, ...] = field(default=())
 
+
+STRATEGIES = ("ours_gaps", "ours_bitmap", "ours_merge", "ours_push")
+ONE = ("one_serial", "one_parallel", "one_distinct", "one_gaps")
+#: The planner's choice beside each that it might have made.
+PLANNED = tuple(Goal(way, 1.25) for way in STRATEGIES)
 
 CASES = [
     Case(
@@ -52,25 +58,28 @@ CASES = [
         "postgres",
         1_000_000,
         10_000_000,
-        ("ours", "ours_merge", "one_serial", "one_parallel", "one_distinct", "one_gaps"),
+        ("ours", *STRATEGIES, *ONE),
         (
             Goal("one_serial", 0.12),
             Goal("one_gaps", 1.3),
             Goal("recipe", 0.04),
             Goal("walk", 1 / 150),
-            Goal("ours_merge", 1.25),
+            *PLANNED,
             Goal("one_parallel", None),
+            Goal("one_distinct", None),
+            Goal("walk_raw", None),
+            Goal("fdw", None),
             Goal("copy_antijoin", None),
         ),
-        once=("recipe", "walk", "copy_antijoin"),
+        once=("recipe", "walk", "walk_raw", "fdw", "copy_antijoin"),
     ),
     Case(
         "half deleted",
         "postgres",
         1_000_000,
         10_000_000,
-        ("ours", "ours_merge", "one_serial", "one_parallel", "one_gaps"),
-        (Goal("one_serial", 0.33), Goal("ours_merge", 1.25), Goal("one_parallel", None)),
+        ("ours", *STRATEGIES, *ONE),
+        (Goal("one_serial", 0.33), *PLANNED, Goal("one_parallel", None)),
         gone=0.5,
     ),
     Case(
@@ -78,33 +87,41 @@ CASES = [
         "postgres",
         1_000_000,
         3_000_000,
-        ("ours", "one_serial", "one_parallel", "one_distinct", "copy_antijoin"),
-        (Goal("one_serial", 1.2), Goal("copy_antijoin", 1.25), Goal("one_parallel", None)),
+        ("ours", "ours_merge", "ours_push", "one_serial", "one_parallel", "one_distinct"),
+        (
+            Goal("one_serial", 1.2),
+            Goal("ours_merge", 1.25),
+            Goal("ours_push", 1.25),
+            Goal("copy_antijoin", 1.25),
+            Goal("fdw", None),
+            Goal("one_parallel", None),
+        ),
         uuid=True,
+        once=("copy_antijoin", "fdw"),
     ),
     Case(
         "0.1 M sources",
         "postgres",
         1_000_000,
         100_000,
-        ("ours", "ours_merge", "one_serial"),
-        (Goal("ours_merge", 1.25), Goal("one_serial", None)),
+        ("ours", *STRATEGIES, "one_serial"),
+        (*PLANNED, Goal("one_serial", None)),
     ),
     Case(
         "1 M sources",
         "postgres",
         1_000_000,
         1_000_000,
-        ("ours", "ours_merge", "one_serial"),
-        (Goal("ours_merge", 1.25), Goal("one_serial", None)),
+        ("ours", *STRATEGIES, "one_serial"),
+        (*PLANNED, Goal("one_serial", None)),
     ),
     Case(
         "SQLite pair",
         "sqlite",
         1_000_000,
         3_000_000,
-        ("ours", "ours_merge", "one_serial", "attached", "one_distinct"),
-        (Goal("one_serial", 1.0), Goal("attached", 1.0), Goal("ours_merge", 1.25)),
+        ("ours", *STRATEGIES, "one_serial", "attached", "one_distinct"),
+        (Goal("one_serial", 1.0), Goal("attached", 1.0), *PLANNED),
         once=("walk",),
     ),
     Case(
@@ -112,8 +129,18 @@ CASES = [
         "mariadb",
         1_000_000,
         10_000_000,
-        ("ours", "ours_merge", "one_serial"),
-        (Goal("one_serial", 0.10), Goal("ours_merge", 1.25)),
+        ("ours", *STRATEGIES, "one_serial", "one_distinct"),
+        (Goal("one_serial", 0.10), *PLANNED),
+    ),
+    Case(
+        "all orphans",
+        "postgres",
+        1_000_000,
+        10_000_000,
+        (),
+        (),
+        lost=True,
+        once=("ours", "one_distinct"),
     ),
 ]
 
@@ -182,7 +209,7 @@ class _Child:
             sys.executable,
             "-m",
             "benchmarks.data_a",
-            json.dumps([case.name, case.users, case.posts, case.gone, case.uuid]),
+            json.dumps([case.name, case.users, case.posts, case.gone, case.uuid, case.lost]),
             str(scale),
         ]
         self.environment = {
@@ -250,9 +277,13 @@ def _rows(case: Case, taken: dict[str, list[dict[str, Any]]]) -> list[dict[str, 
 LABELS = {
     "ours": "xdbrel",
     "ours_gaps": "xdbrel, gaps",
+    "ours_bitmap": "xdbrel, bitmap",
     "ours_merge": "xdbrel, merge",
+    "ours_push": "xdbrel, push",
     "recipe": "the usual recipe, all ids in a set",
     "walk": "chunked walk through the ORM",
+    "walk_raw": "chunked walk by the drivers",
+    "fdw": "postgres_fdw, anti-join",
     "copy_antijoin": "COPY keys, anti-join there",
     "one_serial": "one database, NOT EXISTS",
     "one_parallel": "one database, NOT EXISTS, two workers",

@@ -33,6 +33,8 @@ class Data:
     posts: int
     gone: float = 0.01
     uuid: bool = False
+    #: Every post has a key of its own, beyond all users.
+    lost: bool = False
 
     def scaled(self, scale: float) -> Data:
         return Data(
@@ -41,6 +43,7 @@ class Data:
             max(2_000, round(self.posts * scale)),
             self.gone,
             self.uuid,
+            self.lost,
         )
 
 
@@ -84,6 +87,19 @@ def _postgresql(alias: str, data: Data, *, with_posts: bool) -> None:
         alias,
         f"CREATE TABLE posts (id bigint NOT NULL, author_id {kind} NOT NULL, "
         f"title varchar(50) NOT NULL, created_at timestamptz NOT NULL)",
+    )
+    if data.lost:
+        _run(
+            alias,
+            f"INSERT INTO posts SELECT n, {data.users} + 7 * n, 'title ' || n, now() "
+            f"FROM generate_series(1, {data.posts}) n",
+            "ALTER TABLE posts ADD PRIMARY KEY (id)",
+            "CREATE INDEX posts_author ON posts (author_id)",
+            "VACUUM ANALYZE posts",
+        )
+        return
+    _run(
+        alias,
         f"CREATE TEMPORARY TABLE there AS SELECT row_number() OVER () AS i, {key} AS id "
         f"FROM generate_series(1, {data.users}) n WHERE {there}",
         f"CREATE TEMPORARY TABLE gone AS SELECT row_number() OVER () AS i, {key} AS id "

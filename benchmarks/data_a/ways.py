@@ -43,6 +43,14 @@ def ours_merge() -> int:
     return scan(relation(), strategy="merge").distinct_keys
 
 
+def ours_bitmap() -> int:
+    return scan(relation(), strategy="bitmap").distinct_keys
+
+
+def ours_push() -> int:
+    return scan(relation(), strategy="push").distinct_keys
+
+
 def recipe() -> int:
     """The usual recipe: all target ids in a set, sources outside of it."""
     post, user = _models()
@@ -73,6 +81,49 @@ def walk() -> int:
                 )
             )
         orphaned |= wanted
+
+
+def walk_raw() -> int:
+    """The same by the drivers themselves, with the keys as one array."""
+    orphaned: set[Any] = set()
+    last = 0
+    kind = "uuid" if uuid_keys else "bigint"
+    with connections["posts"].cursor() as source, connections["default"].cursor() as target:
+        while True:
+            source.execute(
+                "SELECT id, author_id FROM posts WHERE id > %s ORDER BY id LIMIT %s", [last, CHUNK]
+            )
+            rows = source.fetchall()
+            if not rows:
+                return len(orphaned)
+            last = rows[-1][0]
+            wanted = {key for _, key in rows}
+            target.execute(f"SELECT id FROM users WHERE id = ANY(%s::{kind}[])", [list(wanted)])
+            orphaned |= wanted.difference(key for (key,) in target.fetchall())
+
+
+def fdw() -> int:
+    """The users' table as a foreign one beside the posts, by postgres_fdw, anti-joined."""
+    users = connections["default"].settings_dict
+    kind = "uuid" if uuid_keys else "bigint"
+    with connections["posts"].cursor() as cursor:
+        cursor.execute("CREATE EXTENSION IF NOT EXISTS postgres_fdw")
+        cursor.execute("DROP SERVER IF EXISTS users_server CASCADE")
+        cursor.execute(
+            f"CREATE SERVER users_server FOREIGN DATA WRAPPER postgres_fdw OPTIONS "
+            f"(host '{users['HOST']}', port '{users['PORT']}', dbname '{users['NAME']}', "
+            f"use_remote_estimate 'true', fetch_size '10000')"
+        )
+        cursor.execute(
+            f"CREATE USER MAPPING FOR CURRENT_USER SERVER users_server OPTIONS "
+            f"(user '{users['USER']}', password '{users['PASSWORD']}')"
+        )
+        cursor.execute(
+            f"CREATE FOREIGN TABLE users_elsewhere (id {kind} NOT NULL) SERVER users_server "
+            f"OPTIONS (table_name 'users')"
+        )
+        cursor.execute(NOT_EXISTS.replace("users", "users_elsewhere"))
+        return len({key for _, key in cursor.fetchall()})
 
 
 def copy_antijoin() -> int:
@@ -161,9 +212,13 @@ WAYS: dict[str, Callable[[], int]] = {
     for function in (
         ours,
         ours_gaps,
+        ours_bitmap,
         ours_merge,
+        ours_push,
         recipe,
         walk,
+        walk_raw,
+        fdw,
         copy_antijoin,
         one_serial,
         one_parallel,
