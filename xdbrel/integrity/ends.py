@@ -159,16 +159,16 @@ class End:
             and self.column.length not in (None, 32)
         )
 
-    @property
+    @cached_property
     def is_integer(self) -> bool:
         """Whether the keys are integers, in Python and in the column."""
         return says_integer(self.key_field) and self.column.kind in (columns.INTEGER, "")
 
-    @property
+    @cached_property
     def is_uuid(self) -> bool:
         return _is_plain(self.key_field, (models.UUIDField,))
 
-    @property
+    @cached_property
     def is_text(self) -> bool:
         """Whether keys are compared by a collation, which may take two of them for one."""
         return isinstance(self.key_field, _TEXTS)
@@ -176,23 +176,28 @@ class End:
     def own(self, key: Any) -> Any:
         """Return the other end's ``key`` as this one's; None where it can have no such key."""
         try:
-            if says_integer(self.key_field):
+            if self._is_number:
                 return self._own_integer(key)
-            if self.is_uuid:
-                return key if isinstance(key, uuid.UUID) else self.key_field.to_python(key)
             if self.is_text:
                 return self._own_text(key)
+            if self.is_uuid:
+                return key if isinstance(key, uuid.UUID) else self.key_field.to_python(key)
         except (ValidationError, ValueError, TypeError, ArithmeticError):
             return None
         return key
+
+    @cached_property
+    def _is_number(self) -> bool:
+        return says_integer(self.key_field)
 
     def _own_integer(self, key: Any) -> int | None:
         if type(key) is not int:
             if isinstance(key, (decimal.Decimal, float)) and key != int(key):
                 return None
             key = self.key_field.to_python(key)
-        most = _MOST_UNSIGNED if self.vendor == "mysql" else MOST
-        return key if LEAST <= key <= most else None
+        if LEAST <= key <= MOST:
+            return key
+        return key if MOST < key <= _MOST_UNSIGNED and self.vendor == "mysql" else None
 
     def _own_text(self, key: Any) -> str | None:
         if isinstance(key, uuid.UUID):

@@ -58,9 +58,11 @@ def walk(source: End, target: End, within: KeyRange, worth_probing: Judge) -> It
 
 def _compared(source: End, there: words.Words) -> Iterator[Batch]:
     held = words.read(source, there.base, there.last, distinct=True)
-    yield Batch(len(held))
+    seen = len(held)
     for chunk in keys.chunks(held.without(there).keys(), sources.PAGE):
-        yield Batch(0, counted(source, chunk), chunk[-1])
+        yield Batch(seen, counted(source, chunk), chunk[-1])
+        seen = 0
+    yield Batch(seen)
 
 
 class _Gathered:
@@ -117,7 +119,7 @@ class _Gathered:
 def _bounded(found: dict[int, int], upto: int | None) -> Iterator[Batch]:
     """Yield the keys found in batches that are not too large, in order."""
     for chunk in keys.chunks(sorted(found), sources.PAGE):
-        yield Batch(0, {key: found[key] for key in chunk}, chunk[-1])
+        yield Batch(len(chunk), {key: found[key] for key in chunk}, chunk[-1])
     if upto is not None:
         yield Batch(0, upto=upto)
 
