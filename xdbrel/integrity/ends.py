@@ -190,7 +190,7 @@ class End:
     def _is_number(self) -> bool:
         return says_integer(self.key_field)
 
-    def _own_integer(self, key: Any) -> int | None:
+    def _own_integer(self, key: Any) -> Any:
         if type(key) is not int:
             if isinstance(key, (decimal.Decimal, float)) and key != int(key):
                 return None

@@ -258,7 +258,9 @@ class Work:
                     claim.reached(batch.upto)
                 self._tell(claim)
                 claim.keep()
-                self.throttle.rest(batch.seen, keep=claim.keep, stop=self.stop)
+                self.throttle.rest(
+                    batch.seen, found=bool(batch.found), keep=claim.keep, stop=self.stop
+                )
                 if self.stop():
                     claim.release()
                     return False

@@ -48,7 +48,7 @@ class Throttle:
     max_lag: float = 30.0
     replicas: Sequence[str] = ()
     _began: float = field(default_factory=time.monotonic)
-    _usual: float | None = None
+    _usual: dict[bool, float] = field(default_factory=dict)
     _asked: float = float("-inf")
 
     @classmethod
@@ -74,17 +74,19 @@ class Throttle:
         self,
         seen: int,
         *,
+        found: bool = False,
         keep: Callable[[], None] = lambda: None,
         stop: Callable[[], bool] = lambda: False,
     ) -> float:
         """Sleep for as long as the step that ends here asks for; return the seconds.
 
-        ``seen`` is how many keys it looked at. ``keep`` is called meanwhile, and a ``stop``
-        ends the rest.
+        ``seen`` is how many keys it looked at, ``found`` whether there were orphans to be
+        counted and recorded: such a step is compared with others of its kind. ``keep`` is
+        called meanwhile, and a ``stop`` ends the rest.
         """
         worked = time.monotonic() - self._began
         rested = 0.0
-        for seconds in self._rests(worked, seen):
+        for seconds in self._rests(worked, seen, found):
             left = seconds
             while left > 0 and not stop():
                 part = min(left, SLICE)
@@ -95,16 +97,16 @@ class Throttle:
         self._began = time.monotonic()
         return rested
 
-    def _rests(self, worked: float, seen: int) -> Iterator[float]:
+    def _rests(self, worked: float, seen: int, found: bool) -> Iterator[float]:
         due = worked * (1 / self.max_load - 1) if self.max_load < 1 else 0.0
         if self.keys_per_second:
             due = max(due, seen / self.keys_per_second - worked)
-        usual = self._usual
+        usual = self._usual.get(found)
         if usual is not None and worked > max(NOTICEABLE, SLOW * usual):
             due = max(due, min(worked, LONGEST_REST))
         if seen:
             # Follows what becomes usual, slowly, so that one slow step stands out.
-            self._usual = worked if usual is None else 0.9 * usual + 0.1 * worked
+            self._usual[found] = worked if usual is None else 0.9 * usual + 0.1 * worked
         if due > 0:
             yield due
         while self._lags():

@@ -27,7 +27,7 @@ def declared(column, target):
         )
 
         class Meta:
-            app_label = "archive"
+            app_label = "blog"
             managed = False
             db_table = Leaf._meta.db_table
 
@@ -68,7 +68,7 @@ def looked_at_again(source, target, wanted):
     return sorted(sources.count(source, recorded).values())
 
 
-@isolate_apps("tests.apps.archive")
+@isolate_apps("tests.apps.archive", "tests.apps.blog")
 def test_texts_for_integers():
     """A text is the number that Django would look up; one that is none is an orphan."""
     source, target = declared("text", Shelf)
@@ -79,7 +79,7 @@ def test_texts_for_integers():
     assert looked_at_again(source, target, orphans) == [1, 1, 1, 1, 2]
 
 
-@isolate_apps("tests.apps.archive")
+@isolate_apps("tests.apps.archive", "tests.apps.blog")
 def test_texts_for_integers_are_gone_on_with(monkeypatch):
     """A position in such a column is a text too."""
     monkeypatch.setattr(sources, "PAGE", 2)
@@ -93,7 +93,7 @@ def test_texts_for_integers_are_gone_on_with(monkeypatch):
     assert not first.found.keys() & rest.keys()
 
 
-@isolate_apps("tests.apps.archive")
+@isolate_apps("tests.apps.archive", "tests.apps.blog")
 def test_integers_for_texts():
     """A number is looked up as Django writes it."""
     source, target = declared("number", Topic)
@@ -104,7 +104,7 @@ def test_integers_for_texts():
     assert looked_at_again(source, target, orphans) == [1, 2]
 
 
-@isolate_apps("tests.apps.archive")
+@isolate_apps("tests.apps.archive", "tests.apps.blog")
 def test_targets_of_another_type():
     """Texts that a field calls integers are found by what is written there."""
     source, target = declared(
@@ -115,7 +115,7 @@ def test_targets_of_another_type():
     assert found(source, target) == {3: 1, 4: 2}
 
 
-@isolate_apps("tests.apps.archive")
+@isolate_apps("tests.apps.archive", "tests.apps.blog")
 @pytest.mark.parametrize(("column", "written"), [("text", str), ("hexadecimal", lambda k: k.hex)])
 def test_texts_for_uuids(column, written):
     """UUIDs in 36 characters or in 32 are UUIDs, whatever this database has for them."""
@@ -132,7 +132,7 @@ def test_texts_for_uuids(column, written):
     assert sum(sources.count(source, wanted).values()) == 3
 
 
-@isolate_apps("tests.apps.archive")
+@isolate_apps("tests.apps.archive", "tests.apps.blog")
 @pytest.mark.parametrize(
     ("column", "target", "made"),
     [
