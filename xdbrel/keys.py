@@ -150,6 +150,11 @@ def as_one_parameter(field: models.Field[Any, Any], using: str) -> bool:
     return _as_one_parameter(field, connections[using])
 
 
+def is_plain_integer(field: models.Field[Any, Any]) -> bool:
+    """Tell whether the column holds integers as Python has them."""
+    return _is_plain(field, _INTEGERS)
+
+
 def _as_one_parameter(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> bool:
     field = key_field(field)
     if connection.vendor == "postgresql":

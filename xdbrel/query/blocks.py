@@ -6,6 +6,7 @@ together, so that their own database joins them; what a block takes from outside
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,9 +20,12 @@ from xdbrel.query import places, references
 from xdbrel.query.state import root_of
 
 
-@dataclass
+@dataclass(eq=False)
 class Block:
-    """Tables of one home, the first of which hangs on the rest of the query."""
+    """Tables of one home, the first of which hangs on the rest of the query.
+
+    What it is asked about itself holds from when all of its entries are known.
+    """
 
     home: str
     model: Any
@@ -48,7 +52,7 @@ class Block:
         field = getattr(field, "field", field)
         return told if field is None else f"{told} along {field.model._meta.label}.{field.name}"
 
-    @property
+    @functools.cached_property
     def aliases(self) -> set[str]:
         return {entry.table_alias for entry in self.entries}
 
@@ -57,7 +61,7 @@ class Block:
         """Whether rows of the query stay where the block has none for them."""
         return bool(self.entry.join_type == LOUTER)
 
-    @property
+    @functools.cached_property
     def join(self) -> tuple[Any, Any] | None:
         """The column outside and the one inside that have to be equal; ``None`` if it is more."""
         if self.entry.parent_alias is None or not _is_plain(self.entry):
@@ -65,7 +69,7 @@ class Block:
         ((outside, inside),) = self.entry.join_fields
         return outside.get_col(self.entry.parent_alias), inside.get_col(self.root)
 
-    @property
+    @functools.cached_property
     def key(self) -> tuple[Any, Any] | None:
         """The ``join``, if each row of the query finds one row at most; ``None`` otherwise."""
         join = self.join
@@ -148,7 +152,7 @@ def _joins(block: Block, entry: Any) -> bool:
         # It takes away the rows for which the block has none.
         return False
     mentioned = references.aliases(entry.filtered_relation)
-    return mentioned <= {*block.aliases, entry.table_alias}
+    return mentioned <= {entry.table_alias, *(known.table_alias for known in block.entries)}
 
 
 def _is_plain(entry: Any) -> bool:

@@ -52,6 +52,26 @@ class WatchedCompiler:
     django_class: type[Any]
 
     active = False
+    #: The query's aliases when all of their tables were seen to be here.
+    seen: dict[str, int] | None = None
+
+    def spans_already(self) -> bool:
+        """Tell whether a table that the query names before it is compiled is elsewhere.
+
+        Ordering and ``select_related`` may join more, which ``get_from_clause()`` sees.
+        """
+        query = self.query
+        if (
+            len(query.alias_map) < 2
+            or query.extra_tables
+            or not settings.SPANNING_QUERIES
+            or self.django_class is not self.connection.ops.compiler("SQLCompiler")
+        ):
+            return False
+        if blocks.find(self):
+            return True
+        self.seen = query.alias_refcount.copy()
+        return False
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         return runs.execute(self, super().execute_sql, args, kwargs)  # type: ignore[misc]
@@ -65,17 +85,15 @@ class WatchedCompiler:
 
     def get_from_clause(self) -> Any:
         query, run = self.query, self.connection.__dict__.get(STATE)
-        if query.extra_tables or not (
-            run is None
-            # The one table of the query itself is here.
-            or (
-                run is self
-                and len(query.alias_map) == 1
-                and places.may_be_here(query.model, self.connection.alias)
-            )
-        ):
+        if query.extra_tables or not (run is None or (run is self and self._is_here(query))):
             self._look(run)
         return super().get_from_clause()  # type: ignore[misc]
+
+    def _is_here(self, query: Any) -> bool:
+        """Tell, by a quick look, whether all the tables of the whole query are here."""
+        if len(query.alias_map) == 1:
+            return places.may_be_here(query.model, self.connection.alias)
+        return bool(self.seen == query.alias_refcount)
 
     def _look(self, run: Any) -> None:
         """Raise ``Spans`` if a table is elsewhere while the query is run."""
@@ -103,6 +121,8 @@ class PartedCompiler(WatchedCompiler):
 
     select: Any
     klass_info: Any
+    #: What setting it up has made of the query as it was.
+    set_up: Any = None
 
     def as_sql(self, *args: Any, **kwargs: Any) -> Any:
         run = self.connection.__dict__.get(STATE)
@@ -210,6 +230,7 @@ class PartedCompiler(WatchedCompiler):
         """Compile the query with what lives elsewhere taken from shipments."""
         original = self.query
         before = original.alias_refcount.copy()
+        self.set_up = None
         run.scopes.append({})
         vars(self)["compile"] = self._compile_in_parts
         try:
@@ -217,6 +238,8 @@ class PartedCompiler(WatchedCompiler):
             if found:
                 self.query = original.clone()
                 plan(self, run, found)
+                if run.scopes[-1] or self.query.group_by is not None:
+                    self.set_up = None
             original.reset_refcounts(before)
             if isinstance(self, django_compilers.SQLDeleteCompiler):
                 # The general way, by a subquery: MySQL's joins what is not there.
@@ -240,18 +263,33 @@ class PartedCompiler(WatchedCompiler):
             return []
         if self.query.combinator:
             return []
-        extra_select, order_by, _ = self.pre_sql_setup()  # type: ignore[attr-defined]
-        if self.qualify:  # type: ignore[attr-defined]
+        set_up = self.pre_sql_setup()
+        extra_select, order_by, _ = set_up
+        if self.qualify:
             # The SELECT inside is compiled by a compiler of its own.
             return []
         self.order_by = [ordering[0] for ordering in order_by]
         self.used = [
             *(column[0] for column in (*self.select, *extra_select)),
             *self.order_by,
-            self.having,  # type: ignore[attr-defined]
+            self.having,
             *self._distinct(),
         ]
+        self.set_up = set_up
         return blocks.find(self)
+
+    def pre_sql_setup(self, *args: Any, **kwargs: Any) -> Any:
+        """Set up as Django does; a second time, the conditions alone.
+
+        Where nothing had to be brought, the plan has changed these and nothing else.
+        """
+        known, self.set_up = self.set_up, None
+        if known is None or args or kwargs.get("with_col_aliases"):
+            return super().pre_sql_setup(*args, **kwargs)  # type: ignore[misc]
+        self.where, self.having, self.qualify = self.query.where.split_having_qualify(
+            must_group_by=self.query.group_by is not None
+        )
+        return known
 
     def _let_related_know_their_home(self) -> None:
         """Let what select_related makes say where it lives, as what is fetched there does."""

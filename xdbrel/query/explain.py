@@ -162,17 +162,13 @@ def _analyzed(queryset: models.QuerySet[Any], plan: QueryPlan) -> Any:
                 seconds=shipment.seconds,
             )
         )
-    plan.steps.append(
-        Step(
-            plan.using,
-            "run",
-            label,
-            "what is left of the query",
-            run.sql,
-            rows=rows,
-            seconds=seconds,
-        )
-    )
+    if run.sql:
+        reason = "what is left of the query"
+        step = Step(plan.using, "run", label, reason, run.sql, rows=rows, seconds=seconds)
+    else:
+        # The rows that the other steps read are the answer.
+        step = Step(plan.using, "stitch", label, "put together", rows=rows, seconds=seconds)
+    plan.steps.append(step)
     return run
 
 

@@ -145,6 +145,10 @@ class PlaceOf(Func):
         (column,) = self.get_source_expressions()
         sql, params = compiler.compile(column)
         field = keys.key_field(column.output_field)
+        if connection.vendor == "postgresql" and keys.is_plain_integer(field):
+            # One parameter, where each key would be two, to be parsed and tried in turn.
+            spelled = f"{{{','.join(map(str, self.found))}}}"
+            return f"array_position(%s::bigint[], {sql}::bigint)", [spelled, *params]
         cases = [field.get_db_prep_value(key, connection, prepared=False) for key in self.found]
         places = " ".join(f"WHEN %s THEN {place}" for place in range(len(cases)))
         return f"CASE {sql} {places} END", [*params, *cases]

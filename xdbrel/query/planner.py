@@ -7,6 +7,7 @@ Owns the decisions. In their order, for each block:
 * a block by which rows are only filtered is left out, for a set of keys (*keys*) or, where
   the query is ordered and limited, a walk along its order (``walk``);
 * a query ordered by a block, and limited, is walked along the block's order (``top``);
+* groups that are a block's keys are made here, and named (``groups``);
 * what is still needed is brought (*ship*), for the keys that are asked for (*reduce*).
 
 What decides is cheap: the catalogs' estimates and reads of a bounded number of keys.
@@ -24,6 +25,7 @@ from django.db.models.sql.where import AND, WhereNode
 from xdbrel.query import (
     blocks,
     conditions,
+    groups,
     keysets,
     limits,
     partial,
@@ -49,6 +51,8 @@ def plan(compiler: Any, run: Any, found: list[Block]) -> None:
     planner.filter()
     walked = planner.is_root and walk.narrow(planner)
     if not walked:
+        if planner.is_root:
+            groups.name(planner)
         planner.membership()
     planner.judge()
     planner.bring(reduce=not walked)

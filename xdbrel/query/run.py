@@ -143,7 +143,8 @@ def execute(
     # A compiler as the state says that its query is run as it is, and watched.
     state[STATE] = compiler
     try:
-        return django(*args, **kwargs)
+        if not compiler.spans_already():
+            return django(*args, **kwargs)
     except Spans:
         pass
     except (OperationalError, ProgrammingError) as error:

@@ -8,7 +8,9 @@ database would have given. The values are read as their own databases give them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db.models.expressions import Col, ColPairs
@@ -35,7 +37,7 @@ class Pattern:
         self.own: dict[int, Any] = {}
         #: Columns of each block, by their place in the row.
         self.theirs: list[dict[int, Any]] = [{} for _ in planner.blocks]
-        self.possible = bool(planner.run.takes_rows and planner.query.group_by is None)
+        self.possible = bool(planner.run.takes_rows and planner.query.group_by is not True)
         for place, (expression, *_) in enumerate(planner.compiler.select):
             self._place(place, expression)
 
@@ -57,10 +59,20 @@ class Pattern:
 
     def row(self, own: Sequence[Any], theirs: Sequence[Sequence[Any] | None]) -> tuple[Any, ...]:
         """Return a row of these values; a block that has none for it gives NULL."""
-        values = dict(zip(self.own, own, strict=True))
+        values = [*own]
         for places, found in zip(self.theirs, theirs, strict=True):
-            values.update(zip(places, found or [None] * len(places), strict=True))
-        return tuple(values[place] for place in range(len(values)))
+            values += found or [None] * len(places)
+        return self.in_place(values)
+
+    @functools.cached_property
+    def in_place(self) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+        """What puts the own values, and then each block's, where they stand in the row."""
+        places = [*self.own, *(place for block in self.theirs for place in block)]
+        order = sorted(range(len(places)), key=places.__getitem__)
+        if order == list(range(len(places))):
+            return tuple
+        # Of one place alone, which is in order, itemgetter() would make no tuple.
+        return operator.itemgetter(*order)
 
 
 def rows_of(block: Block, columns: Sequence[Any], asked: Sequence[Any]) -> dict[Any, Any]:
@@ -73,3 +85,24 @@ def rows_of(block: Block, columns: Sequence[Any], asked: Sequence[Any]) -> dict[
         for key, *values in query.get_compiler(using=block.home).results_iter():
             found[key] = values
     return found
+
+
+def all_rows_of(block: Block, columns: Sequence[Any], limit: int) -> dict[Any, Any] | None:
+    """Return these columns of the block's rows, by key; ``None`` if there are over ``limit``."""
+    assert block.key is not None
+    _, inside = block.key
+    query = block.query([inside, *columns])
+    query.set_limits(high=limit + 1)
+    rows = query.get_compiler(using=block.home).results_iter(tuple_expected=True)
+    found = {row[0]: row[1:] for row in rows}
+    return found if len(found) <= limit else None
+
+
+def alone(planner: Any) -> Any:
+    """Return a copy of the planner's query without select list and blocks."""
+    query = planner.query.clone()
+    query.clear_select_clause()
+    for block in planner.blocks:
+        for alias in block.aliases:
+            query.alias_refcount[alias] = 0
+    return query

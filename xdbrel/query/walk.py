@@ -21,9 +21,9 @@ from django.db.models.lookups import Exact, IsNull
 from django.db.models.sql.where import WhereNode
 
 from xdbrel import keys
-from xdbrel.query import conditions, keysets, limits
+from xdbrel.query import conditions, groups, keysets, limits
 from xdbrel.query.blocks import Block, finds_one
-from xdbrel.query.stitch import Answered, Pattern, rows_of
+from xdbrel.query.stitch import Answered, Pattern, alone, rows_of
 
 
 def narrow(planner: Any) -> bool:
@@ -86,38 +86,22 @@ def _page(planner: Any) -> bool:
 
 def _groups(planner: Any) -> bool:
     """Narrow a query whose rows are groups, one for each of a block's keys."""
-    if len(planner.blocks) != 1:
+    if not groups.by_key(planner):
         return False
     (block,) = planner.blocks
-    if not _groups_by_key(planner, block):
-        return False
     outside = block.key[0]
-    if conditions.mentions_any([*planner.compiler.order_by, planner.query.where], [block]):
-        return False
-    walk = Walk(planner, [outside])
+    pattern = Pattern(planner)
+    walk = Walk(planner, [outside], pattern)
     if not walk.go():
         return False
     keys_ = [row[0] for row in walk.kept]
     if not keys_:
         raise EmptyResultSet
+    if pattern.possible:
+        raise Answered(walk.stitched(walk.kept[planner.query.low_mark : planner.query.high_mark]))
     planner.query.where = WhereNode([planner.query.where, keysets.key_in(outside, keys_)])
     block.conditions.append(keysets.key_in(block.key[1], keys_))
     return True
-
-
-def _groups_by_key(planner: Any, block: Block) -> bool:
-    """Tell whether each group has one of the block's keys, and each key one group."""
-    grouped = planner.query.group_by
-    if block.optional or not isinstance(grouped, tuple) or planner.joins(block):
-        return False
-    of_block = [one for one in grouped if conditions.belongs(one, block)]
-    return len(of_block) == len(grouped) and any(
-        isinstance(one, Col)
-        and one.alias == block.root
-        and one.target.unique
-        and not one.target.null
-        for one in of_block
-    )
 
 
 class Walk:
@@ -138,7 +122,10 @@ class Walk:
     def go(self) -> bool:
         """Walk until the page is full; tell whether that was worth it."""
         planner, need = self.planner, self.planner.query.high_mark
-        size = min(limits.STEP, max(2 * need, limits.FIRST_STEP)) if self.tests else need
+        size = need
+        # Where nothing but a missing row makes the test fail, hardly any row does.
+        if any(planner.blocks[index].conditions for index in self.tests):
+            size = min(limits.STEP, max(2 * need, limits.FIRST_STEP))
         kept: dict[Any, Any] = {}
         walked, asked = 0, False
         while True:
@@ -195,7 +182,7 @@ class Walk:
     def _rows(self, start: int, size: int) -> list[Any]:
         """Return the next rows of the query's own order."""
         planner = self.planner
-        query = _alone(planner)
+        query = alone(planner)
         if _is_of_rows(planner):
             query.group_by = None
             pk = query.model._meta.pk.get_col(query.get_initial_alias())
@@ -204,8 +191,10 @@ class Walk:
                 query.select += tuple(self.pattern.own.values())
         else:
             (key,) = self.outside
+            groups.group(query, key)
             query.select = (key, key)
-            query.group_by = (key,)
+            if self.pattern is not None and self.pattern.possible:
+                query.select += groups.counted(query, self.pattern.own.values())
         query.clear_limits()
         query.set_limits(start, start + size)
         return list(query.get_compiler(using=planner.using).results_iter())
@@ -265,13 +254,14 @@ def _stitched_top(
     theirs = block.query([inside, *pattern.columns(0)])
     theirs.order_by = tuple(order)
     rows: list[tuple[Any, ...]] = []
-    walked, size = 0, min(limits.PLACES, max(need, limits.FIRST_STEP))
+    # As many as there are rows to show, if each has one.
+    walked, size = 0, min(limits.PLACES, max(need, limits.FIRST_STEP // 4))
     while walked < limits.PLACES:
         theirs.clear_limits()
         theirs.set_limits(walked, walked + size)
         step = {key: rest for key, *rest in theirs.get_compiler(using=block.home).results_iter()}
         if step:
-            own = _alone(planner)
+            own = alone(planner)
             own.select = (outside, *pattern.own.values())
             own.where = WhereNode([query.where, keysets.key_in(outside, list(step))])
             own.clear_ordering(force=True)
@@ -318,7 +308,7 @@ def _keys_in_order(
 
 def _counts(planner: Any, outside: Any, found: list[Any]) -> dict[Any, int]:
     """Return how many rows of the query each key has."""
-    query = _alone(planner)
+    query = alone(planner)
     query.clear_ordering(force=True)
     query.clear_limits()
     pk = query.model._meta.pk.get_col(query.get_initial_alias())
@@ -407,13 +397,3 @@ def _counts_rows(expression: Any, query: Any) -> bool:
 def _flat(expression: Any) -> Iterator[Any]:
     if hasattr(expression, "flatten"):
         yield from expression.flatten()
-
-
-def _alone(planner: Any) -> Any:
-    """Return a copy of the planner's query without select list and blocks."""
-    query = planner.query.clone()
-    query.clear_select_clause()
-    for block in planner.blocks:
-        for alias in block.aliases:
-            query.alias_refcount[alias] = 0
-    return query
