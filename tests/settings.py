@@ -70,6 +70,7 @@ XDBREL = {
         "archive.Entry": "blog",
         "archive.Loan": "blog",
         "archive.Slip": "blog",
+        "archive.Pigeonhole": "blog",
         "archive.Leaf": "blog",
         "blog": "blog",
         "shop": "shop",

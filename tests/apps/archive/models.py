@@ -98,3 +98,12 @@ class Leaf(models.Model):
     number = models.BigIntegerField(null=True, db_index=True)
     bare = models.BigIntegerField(null=True)
     word = models.CharField(max_length=50, null=True)
+
+
+class Pigeonhole(models.Model):
+    """A primary key of two columns."""
+
+    pk = models.CompositePrimaryKey("row", "column")
+    row = models.IntegerField()
+    column = models.CharField(max_length=5)
+    shelf = CrossDBForeignKey(Shelf, models.CASCADE, null=True, related_name="+")

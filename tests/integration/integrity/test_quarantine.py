@@ -8,7 +8,7 @@ from django.db import connections, transaction
 from django.db.models import JSONField, Value
 from django.db.models import signals as django_signals
 
-from tests.apps.archive.models import Entry, Loan, Shelf, Slip
+from tests.apps.archive.models import Entry, Loan, Pigeonhole, Shelf, Slip
 from tests.apps.blog.models import Article, Branch, Comment, Essay, Post, Signature, Tag
 from tests.apps.freight.models import Crate, Waybill
 from tests.apps.people.models import Person
@@ -82,6 +82,28 @@ def test_a_child_of_a_table_and_its_parent():
     assert restore(relations.get("blog.Article.writer")).counts == result.counts
     again = Essay.objects.get()
     assert (again.pk, again.title, again.pages, again.writer_id) == (essay.pk, "x", 3, GONE)
+
+
+@pytest.mark.parametrize("policy", ["delete", "set_null", "quarantine"])
+def test_a_primary_key_of_two_columns(policy):
+    """Rows are found, told apart and put back by both, in batches of one."""
+    Shelf.objects.create(number=1)
+    places = [(1, "a"), (1, "b"), (2, "a")]
+    Pigeonhole.objects.bulk_create(
+        [Pigeonhole(row=row, column=column, shelf_id=GONE) for row, column in places]
+        + [Pigeonhole(row=3, column="a", shelf_id=1)]
+    )
+    relation = relations.get("archive.Pigeonhole.shelf")
+    scan(relation)
+    assert repair(relation, policy, batch_size=1).rows == 3
+    assert not Pigeonhole.objects.filter(shelf_id=GONE).exists()
+    if policy == "quarantine":
+        Pigeonhole.objects.create(row=1, column="b", shelf_id=1)
+        result = restore(relation, without_targets=True)
+        assert (result.rows, result.conflicting) == (2, 1)
+        assert result.conflicts[0].key == [1, "b"]
+        left = Pigeonhole.objects.filter(shelf_id=GONE).order_by("pk")
+        assert list(left.values_list("pk", flat=True)) == [(1, "a"), (2, "a")]
 
 
 def test_what_hangs_on_a_row_goes_along():
