@@ -24,7 +24,7 @@ from xdbrel.cascade.relay import intent_aliases, relay
 from xdbrel.cascade.retry import retry
 from xdbrel.conf import settings
 from xdbrel.exceptions import SHOWN_KEYS, PauseFailed, UnknownRelation
-from xdbrel.integrity.exceptions import BeingScanned
+from xdbrel.integrity.exceptions import BeingScanned, ScanIncomplete, ScanTakenOver
 from xdbrel.integrity.scan import scan
 from xdbrel.models import CascadeIntent, Orphan, PausedRelation, RepairRun, ScanRun
 
@@ -242,7 +242,7 @@ class ScanRunAdmin(OwnRowsAdmin):
             try:
                 orphans += scan(relations.get(handle)).orphans
                 scanned += 1
-            except BeingScanned as error:
+            except (BeingScanned, ScanIncomplete, ScanTakenOver) as error:
                 self.message_user(request, str(error), messages.ERROR)
             except (UnknownRelation, DatabaseError) as error:
                 self.message_user(request, f"{handle}: {error}", messages.ERROR)

@@ -85,6 +85,21 @@ class ScanTakenOver(XdbrelError, RuntimeError):
         )
 
 
+class ScanIncomplete(XdbrelError, RuntimeError):
+    """A scan has come to its end without some of its ranges, which failed too often.
+
+    Attributes: ``relation`` (handle), ``run`` (primary key).
+    """
+
+    def __init__(self, relation: str, run: int, error: str) -> None:
+        self.relation = relation
+        self.run = run
+        super().__init__(
+            f"{relation}: run {run} is not complete. {error}. Remove the cause; the next scan "
+            f"of the relation goes on with what is missing."
+        )
+
+
 class CannotSample(XdbrelError, ValueError):
     """Rows of the sources cannot be drawn at random in constant time.
 

@@ -123,10 +123,11 @@ def begin(source: End, target: End, plan: Plan, holder: str) -> ScanRun:
     return run
 
 
-def resume(run: ScanRun, holder: str) -> ScanRun | None:
+def resume(run: ScanRun, holder: str, *, forgive: bool = True) -> ScanRun | None:
     """Go on with ``run``; None if it has been completed meanwhile. Raises ``BeingScanned``.
 
-    Ranges that had been given up are tried again.
+    Ranges that had been given up are tried again. ``forgive`` forgets the failures of the
+    others as well: somebody asked for it, and no queue that hands out the same task again.
     """
     using = settings.INTEGRITY_DATABASE
 
@@ -142,6 +143,8 @@ def resume(run: ScanRun, holder: str) -> ScanRun | None:
         )
         # Who asks for it now does not wait for what would be tried later.
         ranges.filter(claimed_by="", until__isnull=False).update(until=timezone.now())
+        if forgive:
+            ranges.update(attempts=0)
         run.refresh_from_db(using=using)
         return run
 

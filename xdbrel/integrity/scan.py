@@ -31,6 +31,7 @@ from xdbrel.integrity import (
 from xdbrel.integrity import ranges as key_ranges
 from xdbrel.integrity.claims import Claim
 from xdbrel.integrity.ends import End
+from xdbrel.integrity.exceptions import ScanIncomplete
 from xdbrel.integrity.ranges import KeyRange
 from xdbrel.integrity.strategies import STRATEGIES, Batch
 from xdbrel.integrity.throttle import Throttle
@@ -133,8 +134,8 @@ def scan(
     after every step. Sends ``orphans_found`` where there are any. A scan that raises leaves
     its run marked as failed, with the error and its position.
 
-    Raises ``BeingScanned``, ``UnknownStrategy``, ``UnsuitableStrategy``, ``ScanTakenOver``
-    and what the databases raise.
+    Raises ``BeingScanned``, ``UnknownStrategy``, ``UnsuitableStrategy``, ``ScanTakenOver``,
+    ``ScanIncomplete`` and what the databases raise.
     """
     source, target = ends.of(relation)
     holder = holders.name()
@@ -158,7 +159,8 @@ def open_run(
 ) -> ScanRun:
     """Return the run to work at, its lease taken: one that was cut short, or a new one.
 
-    ``parts`` tells, for a strategy, into how many ranges a new run is split.
+    ``parts`` tells, for a strategy, into how many ranges a new run is split; it is given
+    where workers share runs.
     """
     if strategy is not None:
         planner.validate(strategy, source, target)
@@ -172,7 +174,7 @@ def open_run(
     if not fresh:
         cut_short = runs.unfinished(source, target, mode, strategy=strategy)
         if cut_short is not None and (cut_short.strategy in STRATEGIES or base is not None):
-            resumed = runs.resume(cut_short, holder)
+            resumed = runs.resume(cut_short, holder, forgive=parts is None)
             if resumed is not None:
                 return resumed
     if base is not None:
@@ -246,6 +248,8 @@ class Work:
             self.run.refresh_from_db()
             return self.run
         announce(ended, source.relation)
+        if ended.status != ScanRun.Status.COMPLETE:
+            raise ScanIncomplete(ended.relation, ended.pk, ended.last_error)
         return ended
 
     def scan(self, claim: Claim) -> bool:

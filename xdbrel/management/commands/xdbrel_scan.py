@@ -22,6 +22,8 @@ from xdbrel.integrity.exceptions import (
     BeingScanned,
     CannotSample,
     NoScan,
+    ScanIncomplete,
+    ScanTakenOver,
     UnknownStrategy,
     UnsuitableStrategy,
 )
@@ -173,6 +175,8 @@ class Command(BaseCommand):
             NoScan,
         ) as error:
             raise CommandError(str(error), returncode=2) from error
+        except (ScanIncomplete, ScanTakenOver) as error:
+            raise CommandError(str(error), returncode=3) from error
         self.found_orphans = any(result.orphans for result in results)
         self._write(format, results, table(results))
 
