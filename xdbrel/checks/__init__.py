@@ -7,13 +7,32 @@ One module for each subject; each id has a section in docs/checks.md:
 * ``fields`` (030-035): the cross-database fields;
 * ``contrib`` (040-044): Django's own apps, generic relations;
 * ``services`` (050-053): django-cachalot and Celery;
+* ``workers`` (054-055): what workers have noted; tagged ``database``;
 * ``columns`` (060-062): what the databases hold; tagged ``database``, since these connect;
 * ``triggers`` (070-073): what captures beside the ORM; tagged ``database`` too.
 
-All but those of ``columns`` and ``triggers`` bear the tag ``xdbrel``; the two on Celery's
-schedule are deployment checks.
+All but those of ``columns``, ``triggers`` and ``workers`` bear the tag ``xdbrel``; the two on
+Celery's schedule and those of ``workers`` are deployment checks.
 """
 
-from xdbrel.checks import columns, configuration, contrib, fields, homes, services, triggers
+from xdbrel.checks import (
+    columns,
+    configuration,
+    contrib,
+    fields,
+    homes,
+    services,
+    triggers,
+    workers,
+)
 
-__all__ = ["columns", "configuration", "contrib", "fields", "homes", "services", "triggers"]
+__all__ = [
+    "columns",
+    "configuration",
+    "contrib",
+    "fields",
+    "homes",
+    "services",
+    "triggers",
+    "workers",
+]

@@ -19,7 +19,7 @@ from django.utils.dateparse import parse_datetime
 
 from xdbrel import keys
 from xdbrel.cascade import clock
-from xdbrel.cascade.horizon import oldest_transaction
+from xdbrel.cascade.horizon import oldest_transaction, unseen
 from xdbrel.conf import settings
 from xdbrel.integrity import findings, sources, targets
 from xdbrel.integrity.ends import End
@@ -100,11 +100,11 @@ def _horizon_of(source: End, target: End) -> dict[str, Any]:
     # Asked after the mark was made: whoever holds an id below it and has not committed is
     # still there to be seen, and began before this time.
     at = clock.read(source.using)
-    age = oldest_transaction(source.using)
+    age = _oldest(source.using)
     began = at - datetime.timedelta(seconds=age)
     safe: int | None = highest if not age else _mark_before(began, source, target)
     since = clock.read(target.using) - SKEW
-    since -= datetime.timedelta(seconds=oldest_transaction(target.using))
+    since -= datetime.timedelta(seconds=_oldest(target.using))
     return {
         "at": at.isoformat(),
         "pk": highest,
@@ -169,6 +169,11 @@ def _inserted(before: ScanRun, source: End) -> Iterator[Any]:
         if len(page) < sources.PAGE:
             return
         last = page[-1][0]
+
+
+def _oldest(using: str) -> float:
+    """Return the age of the oldest transaction that is open, or may be and is not shown."""
+    return max(oldest_transaction(using), unseen(using))
 
 
 def _mark_before(began: datetime.datetime, source: End, target: End) -> int | None:
