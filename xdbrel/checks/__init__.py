@@ -7,9 +7,9 @@ One module for each subject; each id has a section in docs/checks.md:
 * ``fields`` (030-035): the cross-database fields;
 * ``contrib`` (040-044): Django's own apps, generic relations;
 * ``services`` (050-053): django-cachalot and Celery;
-* ``workers`` (054-055): what workers have noted; tagged ``database``;
 * ``columns`` (060-062): what the databases hold; tagged ``database``, since these connect;
-* ``triggers`` (070-073): what captures beside the ORM; tagged ``database`` too.
+* ``triggers`` (070-073): what captures beside the ORM; tagged ``database`` too;
+* ``workers`` (080-081): what workers have noted; tagged ``database`` as well.
 
 All but those of ``columns``, ``triggers`` and ``workers`` bear the tag ``xdbrel``; the two on
 Celery's schedule and those of ``workers`` are deployment checks.

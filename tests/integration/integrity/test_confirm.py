@@ -41,8 +41,9 @@ def keys_of(run):
     return sorted(Orphan.objects.filter(run=run).values_list("key", "sources"))
 
 
-def test_not_before_its_time():
+def test_not_before_its_time(settings):
     """A run waits for its time, and says for how long."""
+    settings.XDBREL = {**settings.XDBREL, "CONFIRM_AFTER": 60.0}
     entries(5)
     run = scanned()
     assert run.confirmed_at is None

@@ -80,7 +80,7 @@ class TestCheck:
     def found(self, databases=("default",)):
         return workers.check_heartbeats(databases=databases)
 
-    def test_never(self):
+    def test_w080(self):
         (message,) = self.found()
         assert message.id == "xdbrel.W080"
         assert message.msg == (
@@ -92,7 +92,7 @@ class TestCheck:
             "docs/worker.md, or run the commands by a timer and silence this check."
         )
 
-    def test_not_any_more(self):
+    def test_w081(self):
         for work in heartbeats.WORKS:
             hear(work, 0)
         assert self.found() == []

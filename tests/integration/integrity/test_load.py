@@ -181,5 +181,7 @@ def test_reads_alone(settings):
         sample(relation, 3)
     assert len(statements) > 10
     for sql in statements:
-        assert sql.lstrip("( ").startswith(("SELECT", "WITH before", "SET SESSION max_stat")), sql
+        assert sql.lstrip("( \n").startswith(("SELECT", "WITH before", "SET SESSION max_stat")), (
+            sql
+        )
         assert "FOR UPDATE" not in sql

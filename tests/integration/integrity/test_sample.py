@@ -5,9 +5,9 @@ import math
 import pytest
 from django.db import connections
 
-from tests.apps.archive.models import Entry, Shelf
+from tests.apps.archive.models import Entry, Shelf, Topic
 from xdbrel import relations
-from xdbrel.integrity import findings
+from xdbrel.integrity import draws, findings
 from xdbrel.integrity.exceptions import CannotSample, NoScan
 from xdbrel.integrity.sample import sample, wilson
 from xdbrel.models import Orphan, ScanRun
@@ -59,11 +59,8 @@ def test_few_rows_among_many_numbers():
 
 
 def test_primary_key_that_tells_nothing(monkeypatch):
-    monkeypatch.setattr("xdbrel.integrity.sample._from_pages", lambda source, size: None)
-    monkeypatch.setattr(
-        "xdbrel.integrity.sample.keys.key_field",
-        lambda field: Shelf._meta.get_field("label") if hasattr(Shelf, "label") else object(),
-    )
+    monkeypatch.setattr(draws, "_from_pages", lambda source, size: None)
+    monkeypatch.setattr(Entry._meta, "pk", Topic._meta.pk)
     with pytest.raises(CannotSample) as raised:
         sample(relations.get(RELATION), 5)
     assert str(raised.value) == (
