@@ -176,7 +176,7 @@ class Settings:
         86_400.0, "age of a relation's last full scan past which a scheduled one is full"
     )
     CONFIRM_AFTER = Setting[float](
-        60.0, "how many seconds after a scan its findings are looked at a second time"
+        60.0, "how many seconds after a scan its findings are looked at a second time; 1 or more"
     )
     CONFIRM_INTERVAL_SECONDS = Setting[float](
         30.0, "how often the beat schedule confirms findings that are due", least=0.1
