@@ -27,6 +27,8 @@ MARIADB = {
 }
 REDIS_URL = os.environ.get("XDBREL_REDIS_URL", "redis://127.0.0.1:6379/0")
 
+RABBITMQ_URL = os.environ.get("XDBREL_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672//")
+
 TIMEOUT_SECONDS = 5
 
 
@@ -46,8 +48,13 @@ def use_pymysql_where_alone() -> None:
 
 @functools.cache
 def why_not(server: str) -> str:
-    """Return why ``postgres``, ``mariadb`` or ``redis`` cannot be used, or ""."""
-    return {"postgres": _postgres, "mariadb": _mariadb, "redis": _redis}[server]()
+    """Return why ``postgres``, ``mariadb``, ``redis`` or ``rabbitmq`` cannot be used, or ""."""
+    return {
+        "postgres": _postgres,
+        "mariadb": _mariadb,
+        "redis": _redis,
+        "rabbitmq": _rabbitmq,
+    }[server]()
 
 
 def _postgres() -> str:
@@ -101,6 +108,19 @@ def _redis() -> str:
     return ""
 
 
+def _rabbitmq() -> str:
+    from kombu import Connection
+
+    connection = Connection(RABBITMQ_URL, connect_timeout=TIMEOUT_SECONDS)
+    try:
+        connection.connect()
+    except (OSError, *connection.connection_errors) as error:
+        return f"RabbitMQ does not answer at {RABBITMQ_URL} ({_one_line(error)})"
+    finally:
+        connection.release()
+    return ""
+
+
 def _does_not_answer(name: str, host: str, port: str, error: Exception) -> str:
     return f"{name} does not answer at {host}:{port} ({_one_line(error)})"
 
@@ -110,5 +130,5 @@ def _one_line(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    answers = {server: why_not(server) for server in ("postgres", "mariadb", "redis")}
+    answers = {server: why_not(server) for server in ("postgres", "mariadb", "redis", "rabbitmq")}
     json.dump(answers, sys.stdout)

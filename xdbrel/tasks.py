@@ -97,7 +97,12 @@ def prune(using: str | None = None) -> dict[str, Any]:
 
 
 @shared_task(name="xdbrel.scan", **DURABLE)
-def scan(relation: str, mode: str = "full", seconds: float = SCAN_SECONDS) -> dict[str, Any]:
+def scan(
+    relation: str,
+    mode: str = "full",
+    strategy: str | None = None,
+    seconds: float = SCAN_SECONDS,
+) -> dict[str, Any]:
     """Scan the relation of that handle for orphans; return the figures.
 
     A large one is split into ranges that ``xdbrel.scan_range`` takes: the status is
@@ -107,7 +112,12 @@ def scan(relation: str, mode: str = "full", seconds: float = SCAN_SECONDS) -> di
     known = relations.get(relation)
     try:
         result = sharing.start(
-            known, mode=mode, send=scan_range.delay, seconds=seconds, stop=is_ending
+            known,
+            mode=mode,
+            strategy=strategy,
+            send=scan_range.delay,
+            seconds=seconds,
+            stop=is_ending,
         )
     except BeingScanned as error:
         return {"relation": relation, "run": error.run, "status": "being scanned"}

@@ -52,6 +52,7 @@ def start(
     *,
     send: Callable[[int], Any],
     mode: str = AUTO,
+    strategy: str | None = None,
     seconds: float = math.inf,
     stop: Callable[[], bool] = lambda: False,
 ) -> ScanResult:
@@ -70,6 +71,7 @@ def start(
             target,
             holder,
             mode=mode,
+            strategy=strategy,
             parts=lambda strategy: number_of_ranges(source, target, strategy),
         )
         pending = _pending(run).count()
@@ -124,7 +126,7 @@ def take_part(
             announce(ended, relation)
         else:
             _announce_end(run, relation)
-        return Share(runs.state(run), _idle(run).exists())
+        return Share(runs.state(run), bool(_idle(run)))
 
 
 def idle() -> dict[int, int]:
@@ -142,7 +144,7 @@ def idle() -> dict[int, int]:
                 # Whoever finished the last range died before it could say so.
                 _announce_end(run, relation)
                 continue
-            number = _idle(run).count()
+            number = _idle(run)
             if number:
                 found[run.pk] = number
         return found
@@ -187,6 +189,9 @@ def _pending(run: ScanRun) -> Any:
     )
 
 
-def _idle(run: ScanRun) -> Any:
+def _idle(run: ScanRun) -> int:
+    """Return how many ranges are nobody's, or those of processes that are known to have died."""
     now = clock.now(run._state.db or settings.INTEGRITY_DATABASE)
-    return _pending(run).filter(Q(until__isnull=True) | Q(until__lte=now))
+    free = _pending(run).filter(Q(until__isnull=True) | Q(until__lte=now)).count()
+    held = _pending(run).filter(until__gt=now).exclude(claimed_by="")
+    return int(free) + sum(map(holders.has_died, held.values_list("claimed_by", flat=True)))
