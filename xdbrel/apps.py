@@ -11,7 +11,7 @@ class XdbrelConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from xdbrel import checks, routers  # noqa: F401  (checks registers itself)
+        from xdbrel import caching, checks, routers  # noqa: F401  (checks registers itself)
         from xdbrel.cascade import dispatch, key_changes, key_watch, plan, raw_delete
         from xdbrel.cascade.triggers import migrating
         from xdbrel.fields import fixtures, on_delete
@@ -23,6 +23,7 @@ class XdbrelConfig(AppConfig):
         raw_delete.install()
         key_watch.install()
         hook.install()
+        caching.guard()
         # A request begins without the writes of the one that this thread served before.
         request_started.connect(routers.reset_writes, dispatch_uid="xdbrel.reset_writes")
         # As senders, so that each is called once for a database and not once for each app.

@@ -17,7 +17,7 @@ from typing import Any, cast
 from django.core.exceptions import ValidationError
 from django.db import Error, connections, models, router, transaction
 
-from xdbrel import keys, placement, relations
+from xdbrel import caching, keys, placement, relations
 from xdbrel.cascade import claims, clock, horizon, intents, key_changes
 from xdbrel.cascade.apply import Work, apply, without_living
 from xdbrel.cascade.dispatch import hand_on, report_failure
@@ -189,6 +189,9 @@ class _Batch:
 
     def _apply(self, group: list[HeldIntent]) -> int:
         """Do what the intents say, and return how many rows have followed."""
+        target = relations.get(group[0].relation).target
+        # Who died at the commit told no cache what became of the targets.
+        caching.invalidate([target, *target._meta.get_parent_list()], self.held.using)
         if group[0].new_keys is not None:
             return key_changes.apply_group(group, self.held.using)
         work = _work_of(group, self.held.using, again=self.again)

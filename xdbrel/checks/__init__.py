@@ -7,6 +7,7 @@ One module for each subject; each id has a section in docs/checks.md:
 * ``fields`` (030-035): the cross-database fields;
 * ``contrib`` (040-044): Django's own apps, generic relations;
 * ``services`` (050-053): django-cachalot and Celery;
+* ``caches`` (056-058): what django-cachalot does not learn of;
 * ``columns`` (060-062): what the databases hold; tagged ``database``, since these connect;
 * ``triggers`` (070-073): what captures beside the ORM; tagged ``database`` too;
 * ``workers`` (080-081): what workers have noted; tagged ``database`` as well.
@@ -16,6 +17,7 @@ Celery's schedule and those of ``workers`` are deployment checks.
 """
 
 from xdbrel.checks import (
+    caches,
     columns,
     configuration,
     contrib,
@@ -27,6 +29,7 @@ from xdbrel.checks import (
 )
 
 __all__ = [
+    "caches",
     "columns",
     "configuration",
     "contrib",

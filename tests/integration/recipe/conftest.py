@@ -4,6 +4,7 @@ import pytest
 from cachalot.api import LOCAL_STORAGE
 from django.conf import settings
 from django.core.cache import cache
+from redis import Redis
 
 REASON = "needs the sample project: pytest --ds=tests.sample_settings tests/integration/recipe"
 
@@ -31,7 +32,19 @@ def uncached():
 @pytest.fixture
 def cached(uncached):
     """Let django-cachalot answer."""
-    cache.clear()
+    clear()
     LOCAL_STORAGE.cachalot_enabled = True
     yield
-    cache.clear()
+    clear()
+
+
+def clear():
+    """Forget what this run has cached; others may use the same Redis."""
+    configured = settings.CACHES["default"]
+    if not configured["BACKEND"].endswith("RedisCache"):
+        cache.clear()
+        return
+    with Redis.from_url(configured["LOCATION"]) as client:
+        keys = list(client.scan_iter(f"{configured['KEY_PREFIX']}:*"))
+        if keys:
+            client.delete(*keys)
