@@ -35,7 +35,7 @@ class Choice:
 
 def choose(source: End, target: End) -> Choice:
     """Return the strategy for these ends, and why. Reads catalogs, and the target's extremes."""
-    possible = {name for name in STRATEGIES if _objection(name, source, target) is None}
+    possible = {name for name in STRATEGIES if suits(name, source, target)}
     if not source.column.indexed:
         return Choice("push", f"no index leads to {_label(source)}, so it is read in few pages")
     if possible == {"push"}:
@@ -67,6 +67,11 @@ def choose(source: End, target: End) -> Choice:
         f"cheapest for about {rows:,} sources with {distinct:,} different keys and "
         f"{targets:,} targets{density}",
     )
+
+
+def suits(name: str, source: End, target: End) -> bool:
+    """Tell whether a strategy finds the orphans of these ends, however long it may take."""
+    return _objection(name, source, target) is None
 
 
 def validate(name: str, source: End, target: End) -> str:
