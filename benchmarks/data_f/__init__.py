@@ -1,0 +1,1 @@
+"""The models and settings of workload F."""
