@@ -58,7 +58,9 @@ class SharedProject:
     def worker(self, name):
         log = self.folder / f"{name}.log"
         included = "--include=tests.services.small_steps"
-        return running_worker(log, included, concurrency=1, env=self.env)
+        # RabbitMQ knows workers by their name.
+        hostname = f"--hostname={name}.{self.queue}@%h"
+        return running_worker(log, included, hostname, concurrency=1, env=self.env)
 
     def send(self, task, *arguments, **options):
         self.celery.send_task(task, arguments, options, ignore_result=True)
