@@ -19,8 +19,9 @@ from xdbrel import relations, tasks
 from xdbrel.cascade import clock
 from xdbrel.conf import Settings
 from xdbrel.exceptions import UnknownRelation
+from xdbrel.integrity import sharing
 from xdbrel.integrity.exceptions import NotConfirmed
-from xdbrel.models import CascadeIntent, RepairRun, ScanRun
+from xdbrel.models import CascadeIntent, RepairRun, ScanRange, ScanRun
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -214,6 +215,48 @@ def test_scan_all(app):
     handles = tasks.scan_all()
     assert handles == [relation.handle for relation in relations.all_relations()]
     assert sent(app) == [("xdbrel.scan", [handle, "auto"]) for handle in handles]
+
+
+def test_a_large_scan_is_handed_out(app, settings, monkeypatch):
+    """A message for each range; the tasks that take them end the run; what idles is resent."""
+    settings.XDBREL = {**settings.XDBREL, "CONFIRM_AFTER": 0.0}
+    monkeypatch.setattr(sharing, "number_of_ranges", lambda *ends: 3)
+    Order.objects.bulk_create([Order(customer_id=10**6 + number) for number in range(90)])
+    found = tasks.scan("shop.Order.customer", strategy="merge")
+    assert (found["status"], found["orphans"]) == ("running", 0)
+    ranges = ScanRange.objects.count()
+    assert sent(app) == [("xdbrel.scan_range", [found["run"]])] * ranges
+    assert tasks.scan("shop.Order.customer") == {
+        "relation": "shop.Order.customer",
+        "run": found["run"],
+        "status": "being scanned",
+    }
+    assert tasks.resume_scans() == {found["run"]: ranges}
+    assert sent(app) == [("xdbrel.scan_range", [found["run"]])] * ranges
+    share = tasks.scan_range(found["run"])
+    assert json.loads(json.dumps(share)) == {**share, "failed": {}}
+    assert (share["status"], share["complete"], share["left"]) == ("complete", ranges, False)
+    assert tasks.scan_range(found["run"]) is None
+    assert tasks.resume_scans() == {}
+    (confirmed,) = tasks.confirm()
+    assert (confirmed["confirmed"], confirmed["orphans"]) == (True, 90)
+    assert sent(app) == []
+
+
+def test_a_worker_that_ends_hands_on(app, monkeypatch):
+    """What it gave back is for another one."""
+    monkeypatch.setattr(sharing, "number_of_ranges", lambda *ends: 3)
+    Order.objects.bulk_create([Order(customer_id=10**6 + number) for number in range(90)])
+    found = tasks.scan("shop.Order.customer", strategy="merge")
+    sent(app)
+    tasks._end()
+    try:
+        assert tasks.is_ending()
+        share = tasks.scan_range(found["run"])
+    finally:
+        tasks._begin()
+    assert (share["status"], share["left"]) == ("running", True)
+    assert sent(app) == [("xdbrel.scan_range", [found["run"]])]
 
 
 @pytest.mark.django_db(databases="__all__", transaction=True)

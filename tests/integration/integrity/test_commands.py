@@ -2,16 +2,18 @@
 
 import io
 import json
+from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.core.management.base import OutputWrapper
+from django.utils import timezone
 
 from tests.apps.archive.models import Entry, Shelf
 from tests.apps.blog.models import Post
 from xdbrel.integrity.confirm import confirm
 from xdbrel.management.commands import xdbrel_repair, xdbrel_scan
-from xdbrel.models import RepairRun, ScanRun
+from xdbrel.models import RepairRun, ScanLease, ScanRun
 from xdbrel.relations import all_relations
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -245,3 +247,82 @@ def test_repair_that_is_not_possible():
     status, _, err = run(xdbrel_repair, "blog.Post.author", "--policy", "set_null")
     assert status == 2
     assert err.startswith("CommandError: blog.Post.author: policy 'set_null' is not possible")
+
+
+def test_incremental():
+    """What has changed is looked at where that is known, and all of it where it is not."""
+    Entry.objects.create(shelf_id=1)
+    assert json.loads(run(xdbrel_scan, RELATION, "--incremental", "--format", "json")[1])[0][
+        "reason"
+    ].endswith("; full, since there is no complete scan to build on")
+    modes = [
+        json.loads(run(xdbrel_scan, RELATION, flag, "--format", "json")[1])[0]["mode"]
+        for flag in ("--auto", "--full")
+    ]
+    assert modes[1] == "full"
+
+
+def test_sample():
+    """An estimate has its bounds, and findings of no run."""
+    Shelf.objects.create(number=1)
+    Entry.objects.bulk_create([Entry(shelf_id=key % 2) for key in range(10)])
+    status, out, _ = run(xdbrel_scan, RELATION, "--sample", "10")
+    head, line = out.splitlines()
+    assert head.split() == [
+        *("RELATION", "SOURCES", "IN", "TARGETS", "IN"),
+        *("SAMPLED", "ORPHANED", "SHARE", "BOUNDS"),
+    ]
+    assert line.split() == [
+        *(RELATION, "blog", "default", "10", "5", "50.000%"),
+        *("23.659%", "to", "76.341%"),
+    ]
+    assert status == 1
+
+
+def test_confirm(settings):
+    """The second look says what it found, or what it waits for."""
+    Entry.objects.create(shelf_id=1)
+    assert run(xdbrel_scan, RELATION, "--confirm")[0] == 2
+    run_id = scanned_once()
+    settings.XDBREL = {**settings.XDBREL, "CONFIRM_AFTER": 3600.0}
+    status, out, _ = run(xdbrel_scan, RELATION, "--confirm")
+    assert out.startswith(f"{RELATION}: run {run_id} is not confirmed: its time has not come, ")
+    settings.XDBREL = {**settings.XDBREL, "CONFIRM_AFTER": 0.0}
+    status, out, _ = run(xdbrel_scan, RELATION, "--confirm")
+    assert out == (
+        f"{RELATION}: run {run_id} is confirmed, 1 orphans with 1 keys; 0 keys had healed\n"
+    )
+    assert status == 1
+
+
+def scanned_once():
+    call_command("xdbrel_scan", RELATION, stdout=OutputWrapper(io.StringIO()))
+    return ScanRun.objects.get().pk
+
+
+def test_being_scanned():
+    """Who comes second is told so, and exits with 2."""
+    scanned_once()
+    ScanLease.objects.create(
+        relation=RELATION,
+        run=ScanRun.objects.get(),
+        claimed_by="elsewhere:7:x",
+        until=timezone.now() + timedelta(minutes=5),
+    )
+    status, out, err = run(xdbrel_scan, RELATION)
+    assert (status, out) == (2, "")
+    assert f"{RELATION} is being scanned by process 7 on elsewhere (run " in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--max-load", "2"], "not a number from 0.001 to 1: '2'"),
+        (["--keys-per-second", "0"], "not a whole number of 1 or more: '0'"),
+        (["--sample", "x"], "not a whole number of 1 or more: 'x'"),
+        (["--full", "--incremental"], "not allowed with argument"),
+    ],
+)
+def test_options_that_make_no_sense(arguments, message, capsys):
+    assert run(xdbrel_scan, RELATION, *arguments)[0] == 2
+    assert message in capsys.readouterr().err
