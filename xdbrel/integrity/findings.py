@@ -32,7 +32,7 @@ def add(run: ScanRun, target: End, found: Mapping[Any, int], *, part: int = 0) -
     name = connection.ops.quote_name
     into = f"INSERT INTO {name(Orphan._meta.db_table)} ({', '.join(map(name, _COLUMNS))})"
     encoded = keys.encode(found, target.field)
-    with transaction.atomic(using=using), connection.cursor() as cursor:
+    with transaction.atomic(using=using, savepoint=False), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             # One parameter: a row of parameters each would cost more than all else.
             cursor.execute(

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F, Max, Q, Sum
+from django.db.models import Count, F, Q, Sum
 from django.utils import timezone
 
 from xdbrel import keys
@@ -240,7 +240,8 @@ def _with_lease(handle: str, start: Any, holder: str) -> Any:
 def _end(run: ScanRun, seconds: float | None, using: str) -> ScanRun | None:
     """End the run, which is locked, if no range is pending; return it as it is then."""
     ranges = ScanRange.objects.using(using).filter(run_id=run.pk)
-    if ranges.filter(status=ScanRange.Status.PENDING).exists():
+    told = list(ranges.order_by("number").values_list("number", "status", "last_error"))
+    if any(status == ScanRange.Status.PENDING for _, status, _ in told):
         return None
     row = ScanRun.objects.using(using).get(pk=run.pk)
     if row.status != Status.RUNNING:
@@ -250,16 +251,13 @@ def _end(run: ScanRun, seconds: float | None, using: str) -> ScanRun | None:
         spent = (now - row.started_at).total_seconds()
     else:
         spent = (row.seconds or 0.0) + seconds
-    failed = ranges.filter(status=ScanRange.Status.FAILED)
-    given_up = failed.aggregate(number=Count("pk"), error=Max("last_error"))
+    failed = [(n, error) for n, status, error in told if status == ScanRange.Status.FAILED]
     row.finished_at = now
     row.seconds = round(spent, 6)
-    if given_up["number"]:
+    if failed:
         row.status = Status.FAILED
-        numbers = failed.order_by("number").values_list("number", flat=True)
-        row.last_error = (
-            f"Ranges given up: {', '.join(map(str, numbers))}. Last error: {given_up['error']}"
-        )
+        numbers = ", ".join(str(number) for number, _ in failed)
+        row.last_error = f"Ranges given up: {numbers}. Last error: {failed[-1][1]}"
     else:
         row.status = Status.COMPLETE
         if not row.distinct_keys:

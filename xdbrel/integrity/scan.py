@@ -241,9 +241,10 @@ class Work:
                     leases.give_up(self.run, using=claim.using)
                     break
                 ended = runs.complete(claim, seconds=time.perf_counter() - started)
+                if ended is not None:
+                    break
             else:
-                if ended is None:
-                    ended = runs.settle(self.run)
+                ended = runs.settle(self.run)
         if ended is None:
             self.run.refresh_from_db()
             return self.run
