@@ -175,6 +175,9 @@ def claim(run: ScanRun, holder: str, source: End, target: End) -> Claim | None:
     over = ExpressionWrapper(Q(until__isnull=True) | Q(until__lte=now), BooleanField())
     pending = ScanRange.objects.using(using).filter(run_id=run.pk, status=Status.PENDING)
     for row in pending.annotate(over=over).order_by("number"):
+        if row.claimed_by == holder:
+            # As whoever begins a run of one range has it from the start.
+            return _claim_of(row, run, holder, source, target)
         if not (row.over or (row.claimed_by and holders.has_died(row.claimed_by))):
             continue
         unchanged = pending.filter(pk=row.pk, claimed_by=row.claimed_by)
@@ -201,21 +204,25 @@ def claim(run: ScanRun, holder: str, source: End, target: End) -> Claim | None:
             if row.until is not None:
                 stray = Orphan.objects.using(using).filter(run_id=run.pk, range=row.number)
                 stray.filter(pk__gt=row.recorded)._raw_delete(using)
-        begin, end = row.after if row.position is None else row.position, row.upto
-        return Claim(
-            run=run,
-            pk=row.pk,
-            number=row.number,
-            holder=holder,
-            source=source,
-            target=target,
-            after=_decoded(begin, source),
-            upto=_decoded(end, source),
-            seen=row.seen,
-            orphans=row.orphans,
-            distinct_keys=row.distinct_keys,
-        )
+        return _claim_of(row, run, holder, source, target)
     return None
+
+
+def _claim_of(row: ScanRange, run: ScanRun, holder: str, source: End, target: End) -> Claim:
+    begin = row.after if row.position is None else row.position
+    return Claim(
+        run=run,
+        pk=row.pk,
+        number=row.number,
+        holder=holder,
+        source=source,
+        target=target,
+        after=_decoded(begin, source),
+        upto=_decoded(row.upto, source),
+        seen=row.seen,
+        orphans=row.orphans,
+        distinct_keys=row.distinct_keys,
+    )
 
 
 def _decoded(bound: Any, source: End) -> Any:

@@ -16,6 +16,7 @@ from django.db.models import Count, F, Q, Sum
 from django.utils import timezone
 
 from xdbrel import keys
+from xdbrel.cascade import clock
 from xdbrel.conf import settings
 from xdbrel.integrity import leases
 from xdbrel.integrity.claims import Claim
@@ -108,8 +109,14 @@ def begin(source: End, target: End, plan: Plan, holder: str) -> ScanRun:
             horizon=plan.horizon,
             base_id=plan.base,
         )
+        # The only range is claimed as it is made: one commit less for the shortest scans.
+        claimed = {}
+        if len(plan.ranges) == 1:
+            until = clock.now(using, plus=settings.SCAN_LEASE_SECONDS)
+            claimed = {"claimed_by": holder, "until": until}
         ScanRange.objects.using(using).bulk_create(
             ScanRange(
+                **claimed,
                 run=run,
                 number=number,
                 after=_encoded(within.after, source),
