@@ -67,12 +67,10 @@ def _from_pages(source: End, size: int) -> list[Any] | None:
         kind, pages = cursor.fetchone() or ("", 0)
         if kind not in ("r", "m"):
             return None
-        if pages <= size:
-            # So few pages are read as quickly as they are chosen from.
-            cursor.execute(f"SELECT {column} FROM {table} ORDER BY random() LIMIT %s", [size])  # noqa: S608
-        else:
-            # Somewhat more pages than are needed: each is taken, or not, by its own luck.
-            share = min(100.0, 100.0 * (size + 4 * math.sqrt(size) + 4) / pages)
+        # Somewhat more pages than are needed: each is taken, or not, by its own luck.
+        share = 100.0 * (size + 4 * math.sqrt(size) + 4) / max(pages, 1)
+        found: list[Any] = []
+        while len(found) < size and share < 100.0:
             cursor.execute(
                 f"SELECT key FROM (SELECT DISTINCT ON (page) key FROM ("  # noqa: S608
                 f"SELECT (ctid::text::point)[0] AS page, {column} AS key "
@@ -80,7 +78,14 @@ def _from_pages(source: End, size: int) -> list[Any] | None:
                 f"ORDER BY page, random()) AS one_of_each ORDER BY random() LIMIT %s",
                 [size],
             )
-        return [source.key_field.to_python(key) for (key,) in cursor.fetchall()]
+            found = cursor.fetchall()
+            # Many pages may be empty, of rows that were deleted.
+            share *= 4
+        if len(found) < size:
+            # So few pages with rows are read as quickly as they are chosen from.
+            cursor.execute(f"SELECT {column} FROM {table} ORDER BY random() LIMIT %s", [size])  # noqa: S608
+            found = cursor.fetchall()
+        return [source.key_field.to_python(key) for (key,) in found]
 
 
 def _by_number(

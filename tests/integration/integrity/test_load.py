@@ -159,6 +159,10 @@ def test_statements_are_bounded(settings, alias):
         )
 
 
+#: How what only reads, or bounds the session's own statements, begins.
+READS = ("SELECT", "SHOW", "WITH before", "SET SESSION max_stat")
+
+
 def test_reads_alone(settings):
     """Of the two ends nothing is written, locked or created; findings are elsewhere."""
     settings.XDBREL = {**settings.XDBREL, "INTEGRITY_DATABASE": "shop", "CONFIRM_AFTER": 0.0}
@@ -181,7 +185,5 @@ def test_reads_alone(settings):
         sample(relation, 3)
     assert len(statements) > 10
     for sql in statements:
-        assert sql.lstrip("( \n").startswith(("SELECT", "WITH before", "SET SESSION max_stat")), (
-            sql
-        )
+        assert sql.lstrip("( \n").startswith(READS), sql
         assert "FOR UPDATE" not in sql

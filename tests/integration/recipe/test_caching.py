@@ -13,6 +13,7 @@ from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import OperationalError, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import post_delete
 
 from sample_project.blog.models import Comment, Post
@@ -63,7 +64,9 @@ def elsewhere(ask):
         try:
             answers.append(ask())
         finally:
-            connections.close_all()
+            for connection in connections.all(initialized_only=True):
+                # Django's own close() keeps a database in memory open.
+                BaseDatabaseWrapper.close(connection)
 
     thread = threading.Thread(target=work)
     thread.start()
