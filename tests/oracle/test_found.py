@@ -51,3 +51,13 @@ def test_a_union_with_a_part_that_spans():
 def test_a_part_that_spans_itself_is_brought_from_a_server(query):
     """A server is asked nothing while it is still answering."""
     check(query)
+
+
+def test_a_union_of_decimals_from_elsewhere():
+    """What is brought is converted once, also where its own rows are put together."""
+    check(
+        "Country.objects.order_by().values_list('authors__score')"
+        ".union(Profile.objects.order_by().values_list('author__score'))",
+        "Author(id=1, score=Decimal('0.00'))",
+        "Profile(id=1, author_id=1)",
+    )

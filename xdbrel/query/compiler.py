@@ -52,6 +52,8 @@ class WatchedCompiler:
     django_class: type[Any]
 
     active = False
+    #: Whether rows that were put together, their values converted, may be the result.
+    takes_rows = True
     #: The query's aliases when all of their tables were seen to be here.
     seen: dict[str, int] | None = None
 

@@ -155,7 +155,7 @@ def execute(
     compiler.query = pristine
     compiler.take_apart()
     run = Run(compiler)
-    run.takes_rows = _result_type(args, kwargs) in (MULTI, SINGLE)
+    run.takes_rows = compiler.takes_rows and _result_type(args, kwargs) in (MULTI, SINGLE)
     if OBSERVED in state:
         state[OBSERVED].append(run)
     try:

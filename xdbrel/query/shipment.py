@@ -90,6 +90,8 @@ class Shipment:
                 f"{using!r}, where no temporary table can be made."
             )
         source = query.get_compiler(using=self.home)
+        # Its values are converted below, which those of rows that are put together are already.
+        source.takes_rows = False
         with streaming.streamed(home):
             read = source.execute_sql(chunked_fetch=True, chunk_size=READ_ROWS)
         with _closed_early(read):
