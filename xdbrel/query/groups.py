@@ -33,7 +33,7 @@ def name(planner: Any) -> None:
         or any(getattr(one, "contains_over_clause", False) for one in planner.compiler.used)
     ):
         return
-    pattern = Pattern(planner)
+    pattern = Pattern(planner, of_groups=True)
     if not pattern.possible:
         return
     (block,) = planner.blocks

@@ -31,13 +31,16 @@ class Answered(Exception):
 class Pattern:
     """Which columns of a query's rows are its own, and which are a block's."""
 
-    def __init__(self, planner: Any) -> None:
+    def __init__(self, planner: Any, *, of_groups: bool = False) -> None:
         self.planner = planner
         #: Expressions of the query's own, by their place in the row.
         self.own: dict[int, Any] = {}
         #: Columns of each block, by their place in the row.
         self.theirs: list[dict[int, Any]] = [{} for _ in planner.blocks]
-        self.possible = bool(planner.run.takes_rows and planner.query.group_by is not True)
+        #: Rows are put together, or ``of_groups`` those of a query that groups.
+        self.possible = bool(
+            planner.run.takes_rows and (of_groups or planner.query.group_by is None)
+        )
         for place, (expression, *_) in enumerate(planner.compiler.select):
             self._place(place, expression)
 

@@ -90,7 +90,7 @@ def _groups(planner: Any) -> bool:
         return False
     (block,) = planner.blocks
     outside = block.key[0]
-    pattern = Pattern(planner)
+    pattern = Pattern(planner, of_groups=True)
     walk = Walk(planner, [outside], pattern)
     if not walk.go():
         return False

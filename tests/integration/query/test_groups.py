@@ -129,3 +129,10 @@ def test_the_plan_reads_nothing_that_is_named():
 def test_aliases_and_expressions():
     asked = BY_NAME.annotate(who=F("author__username"), n=Count("pk")).values_list("who", "n")
     assert sorted(asked) == [("ada", 3), ("bob", 1), ("cleo", 1)]
+
+
+@pytest.mark.parametrize("condition", [Q(), Q(author__username__lt="c")], ids=["all", "some"])
+def test_rows_that_are_groups_of_their_own_are_counted_each_for_itself(condition):
+    asked = Post.objects.filter(condition).values_list("pk", "title", "author__username")
+    page = asked.annotate(n=Count("pk")).order_by("title")[1:3]
+    assert [row[1:] for row in page] == [("t1", "ada", 1), ("t2", "ada", 1)]
