@@ -43,7 +43,7 @@ def check_raw_writes(app_configs: Any, **kwargs: Any) -> Found:
     for relation in relations_of(app_configs):
         for model in (relation.source, relation.target):
             alias = home(model)
-            if alias is None or not _is_cached(alias) or not _is_cachable(model):
+            if alias is None or not _is_cached(alias) or not is_cachable(model):
                 continue
             managed = model._meta.managed and django_router.allow_migrate_model(alias, model)
             if not managed and model._meta.db_table not in known:
@@ -67,7 +67,7 @@ def check_database_cascades(app_configs: Any, **kwargs: Any) -> Found:
     for model in models_of(app_configs):
         for field in model._meta.local_fields:
             on_delete = getattr(field.remote_field, "on_delete", None)
-            if not compat.is_database_level(on_delete) or not _is_cachable(model):
+            if not compat.is_database_level(on_delete) or not is_cachable(model):
                 continue
             alias = home(model)
             if alias is not None and _is_cached(alias):
@@ -91,7 +91,8 @@ def _is_cached(alias: str) -> bool:
     return wanted == "supported_only" or alias in wanted
 
 
-def _is_cachable(model: type[models.Model]) -> bool:
+def is_cachable(model: type[models.Model]) -> bool:
+    """Tell whether the settings let django-cachalot cache what is read of the model's table."""
     table, label = model._meta.db_table, model._meta.app_label
     if table in getattr(django_settings, "CACHALOT_UNCACHABLE_TABLES", ()):
         return False

@@ -15,7 +15,7 @@ from django.core import checks
 from django.core.cache.backends.locmem import LocMemCache
 from django.utils.module_loading import import_string
 
-from xdbrel import caching
+from xdbrel.checks.caches import caches, is_cachable
 from xdbrel.checks.scope import Found, check, crossing
 from xdbrel.relations import all_relations
 
@@ -26,17 +26,7 @@ _SCAN = ("xdbrel.scan_all", "xdbrel.scan")
 @check()
 def check_uncached_tables(**kwargs: Any) -> Found:
     """W050: xdbrel's own tables in django-cachalot's cache."""
-    if not _caches():
-        return
-    tables = {model._meta.db_table for model in apps.get_app_config("xdbrel").get_models()}
-    uncached = set(getattr(django_settings, "CACHALOT_UNCACHABLE_TABLES", ()))
-    if "xdbrel" in getattr(django_settings, "CACHALOT_UNCACHABLE_APPS", ()):
-        uncached |= tables
-    only_tables = set(getattr(django_settings, "CACHALOT_ONLY_CACHABLE_TABLES", ()))
-    only_apps = getattr(django_settings, "CACHALOT_ONLY_CACHABLE_APPS", ())
-    if (only_tables or only_apps) and "xdbrel" not in only_apps:
-        uncached |= tables - only_tables
-    if tables - uncached:
+    if caches() and any(map(is_cachable, apps.get_app_config("xdbrel").get_models())):
         yield checks.Warning(
             "django-cachalot caches xdbrel's own tables, which change with every delete.",
             hint='Add "xdbrel" to CACHALOT_UNCACHABLE_APPS.',
@@ -47,7 +37,7 @@ def check_uncached_tables(**kwargs: Any) -> Found:
 @check()
 def check_shared_cache(**kwargs: Any) -> Found:
     """W051: a cache of one process, beside a worker that writes in another."""
-    if not _caches() or not _has_worker():
+    if not caches() or not _has_worker():
         return
     name = getattr(django_settings, "CACHALOT_CACHE", "default")
     backend = django_settings.CACHES.get(name, {}).get("BACKEND", "")
@@ -84,10 +74,6 @@ def check_schedule(**kwargs: Any) -> Found:
             "by cron and silence this check.",
             id="xdbrel.W053",
         )
-
-
-def _caches() -> bool:
-    return caching.installed() and getattr(django_settings, "CACHALOT_ENABLED", True)
 
 
 def _celery_app() -> Any:
