@@ -64,6 +64,19 @@ def key_field(field: models.Field[Any, Any]) -> models.Field[Any, Any]:
     return field
 
 
+class KeySet(Sequence[Any]):
+    """Keys that know a way of their own into a statement, by which nobody makes them objects."""
+
+    def test(
+        self, column: str, field: models.Field[Any, Any], connection: BaseDatabaseWrapper
+    ) -> tuple[str, list[Any]] | None:
+        """Return the predicate that ``column`` is one of them; ``None`` if it has to be a list.
+
+        ``field`` gives the column its type. The column may stand there more than once.
+        """
+        raise NotImplementedError
+
+
 class KeyIn(Lookup):
     """A predicate: the column is one of these keys. Pass it to ``filter()`` as it is.
 
@@ -79,6 +92,11 @@ class KeyIn(Lookup):
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
     ) -> tuple[str, list[Any]]:
         field = key_field(self.lhs.output_field)
+        if isinstance(self.rhs, KeySet) and self.rhs:
+            column, column_params = compiler.compile(self.lhs)
+            made = None if column_params else self.rhs.test(column, field, connection)
+            if made is not None:
+                return made
         # NULL is no key and equals nothing.
         if _is_plain(field, _INTEGERS) and all(type(key) is int for key in self.rhs):
             # Nothing would be made of them, ten thousand times.

@@ -18,11 +18,13 @@ from xdbrel.query import limits, shipment, statistics
 #: By which few rows go the ways of many: walks, of a few rows a step and soon given up.
 AS_IF_MANY = {
     "FEW": 0,
+    "MANY": 0,
     "PAGE_KEYS": 0,
     "REDUCED": 3,
     "FIRST_STEP": 1,
     "STEP": 3,
     "FIRST": 2,
+    "SLOW": 3,
     "PATIENCE": 4,
     "LONGEST": 8,
     "PLACES": 3,
@@ -33,6 +35,8 @@ AS_IF_MANY = {
 SMALL: dict[str, tuple[int, ...]] = {
     **{name: (size, 1) for name, size in AS_IF_MANY.items()},
     "LISTED": (1,),
+    "ROWS_OF_A_KEY": (0, 1_000_000),
+    "DENSE": (0,),
     "ARRAY_ROWS": (1, 0),
     "SMALL": (0,),
     "rows": (1_000_000,),

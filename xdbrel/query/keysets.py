@@ -20,7 +20,7 @@ from django.db.models.sql import Query
 from django.db.models.sql.where import AND, OR, WhereNode
 
 from xdbrel import keys
-from xdbrel.query import references
+from xdbrel.query import carried, limits, references, statistics
 from xdbrel.query.blocks import Block
 from xdbrel.query.values import plain
 
@@ -48,6 +48,41 @@ def of_block(
             return _bounded(query, block.home, limit)
         found += _values(query, block.home)
     return None if len(found) > limit else found
+
+
+def for_column(
+    block: Block, column: Any, using: str, limit: int, *, condition: Any = None
+) -> Sequence[Any] | None:
+    """Return what ``of_block`` does, for ``column`` at ``using`` to be compared with.
+
+    Many keys come in a form of their own, if nothing but the two databases has to read them.
+    """
+    assert block.join is not None
+    _, inside = block.join
+    more = [] if condition is None else [condition]
+    wanted = [*block.conditions, *more]
+    known = statistics.rows(block.model, block.home)
+    if (
+        limit <= limits.MANY
+        or known is None
+        or known <= limits.MANY
+        or not carried.can_carry(inside.target, block.home, using)
+        # What is asked in there may live elsewhere.
+        or any(isinstance(part, Query) for one in wanted for part in _parts(one))
+    ):
+        return of_block(block, limit, condition=condition)
+    read = (block.home, block.model, WhereNode(wanted), limits.MANY)
+    if not statistics.was_many(*read):
+        few = of_block(block, limits.MANY, condition=condition)
+        if few is not None:
+            return few
+        statistics.found_many(*read)
+    found = carried.read(block.query([inside], more), block.home, limit)
+    if isinstance(found, carried.KeyBitmap):
+        # Of many more rows than there are keys, an index finds those that have one.
+        rows = statistics.rows(column.target.model, using)
+        found.listed = rows is None or rows > limits.ROWS_OF_A_KEY * len(found)
+    return found
 
 
 def outside(query: Any, block: Block, found: Sequence[Block], using: str, limit: int) -> Any:
@@ -127,7 +162,7 @@ def _values(query: Any, using: str) -> list[Any]:
 
 def key_in(column: Any, found: Sequence[Any]) -> Any:
     """Return the condition that ``column`` has one of the keys."""
-    return keys.KeyIn(column, list(found))
+    return keys.KeyIn(column, found if isinstance(found, keys.KeySet) else list(found))
 
 
 class PlaceOf(Func):

@@ -10,6 +10,13 @@ FEW = 2_000
 PAGE_KEYS = 100
 #: So many keys of the rest of the query are collected to bring just their rows.
 REDUCED = 20_000
+#: More keys than these go from one PostgreSQL to another in a form of their own.
+MANY = 20_000
+#: An index finds the rows of some keys sooner than a look at every row, where there are so many
+#: rows for each key.
+ROWS_OF_A_KEY = 20
+#: Keys are dense where each stands among so many numbers.
+DENSE = 64
 #: The longest list of keys in a statement of a server that takes no arrays.
 LISTED = 5_000
 
@@ -19,6 +26,8 @@ FIRST_STEP = 100
 STEP = 10_000
 #: So many rows are walked before more keys are asked for.
 FIRST = 500
+#: Where the page seems to need so many rows, more keys still are better.
+SLOW = 2_000
 #: So many rows are walked whatever comes of it.
 PATIENCE = 4_000
 #: A walk that seems to become longer is given up.

@@ -16,6 +16,7 @@ What decides is cheap: the catalogs' estimates and reads of a bounded number of 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
@@ -171,14 +172,15 @@ class Planner:
             if missing is None:
                 return condition
             if missing:
-                found = keysets.of_block(block, self.limit, condition=keysets.untrue(condition))
+                untrue = keysets.untrue(condition)
+                found = keysets.for_column(block, column, self.using, self.limit, condition=untrue)
                 if found is None:
                     return condition
                 self.run.note(block, "keys", "rows that do not fulfil the condition", len(found))
                 return keysets.either(
                     keysets.is_null(column), keysets.opposite(keysets.key_in(column, found))
                 )
-        found = keysets.of_block(block, self.limit, condition=condition)
+        found = keysets.for_column(block, column, self.using, self.limit, condition=condition)
         if found is None:
             return condition
         self.run.note(block, "keys", "rows that fulfil the condition", len(found))
@@ -212,7 +214,7 @@ class Planner:
             if block in self.untested:
                 asked = self._asked_by_few(block)
                 if asked is None:
-                    found = keysets.of_block(block, self.limit)
+                    found = keysets.for_column(block, block.key[0], self.using, self.limit)
                 else:
                     found = keysets.of_block(block, len(asked), among=asked)
                 if found is None:
@@ -229,7 +231,7 @@ class Planner:
             return found
         return None
 
-    def _take(self, block: Block, found: list[Any]) -> None:
+    def _take(self, block: Block, found: Sequence[Any]) -> None:
         assert block.key is not None
         self.run.note(block, "keys", "rows that fulfil the conditions", len(found))
         column, _ = block.key

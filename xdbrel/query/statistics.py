@@ -12,6 +12,9 @@ import time
 from typing import Any
 
 from django.db import DatabaseError, connections
+from django.db.models import Max, Min
+
+from xdbrel.query import limits
 
 #: Seconds for which an estimate is taken to hold.
 KEEP = 60.0
@@ -20,6 +23,7 @@ KEEP = 60.0
 REMEMBERED = 1_000
 
 _many: dict[Any, float] = {}
+_dense: dict[tuple[str, Any], tuple[float, bool]] = {}
 _known: dict[tuple[str, str], tuple[float, int | None]] = {}
 
 
@@ -32,6 +36,22 @@ def rows(model: Any, using: str) -> int | None:
     estimate = _ask(table, using)
     _known[using, table] = (time.monotonic(), estimate)
     return estimate
+
+
+def is_dense(field: Any, using: str) -> bool:
+    """Tell whether the integers in a column with an index lie close together."""
+    if not (field.unique or field.db_index):
+        return False
+    model = field.model
+    found = _dense.get((using, field))
+    if found is not None and time.monotonic() - found[0] < KEEP:
+        return found[1]
+    ends = model._base_manager.using(using).order_by()
+    first, last = ends.aggregate(first=Min(field.attname), last=Max(field.attname)).values()
+    known = rows(model, using)
+    dense = bool(known and first is not None and last - first <= limits.DENSE * known)
+    _dense[using, field] = (time.monotonic(), dense)
+    return dense
 
 
 def estimate(sql: str, params: Any, using: str) -> int | None:
@@ -73,6 +93,7 @@ def found_many(*what: Any) -> None:
 def forget(**kwargs: Any) -> None:
     """Forget every estimate."""
     _known.clear()
+    _dense.clear()
     _many.clear()
 
 

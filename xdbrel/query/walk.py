@@ -16,7 +16,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connections
 from django.db.models import Count
 from django.db.models.expressions import Col, OrderBy, Ref
-from django.db.models.functions import Random
+from django.db.models.functions import Coalesce, Random
 from django.db.models.lookups import Exact, IsNull
 from django.db.models.sql.where import WhereNode
 
@@ -141,10 +141,13 @@ class Walk:
             if not asked and walked >= limits.FIRST:
                 # Further on, it is worth to know whether the keys are few.
                 asked = True
-                planner.few(limits.FEW)
+                # If some of these rows do, its own database soon finds the others.
+                slow = need * walked > limits.SLOW * len(kept)
+                planner.few(limits.MANY if kept and slow else limits.FEW)
                 if len(planner.untested) < len(self.tests):
                     return False
             if walked >= limits.PATIENCE and need * walked > limits.LONGEST * len(kept):
+                _leave_the_order(planner)
                 return False
             size = min(4 * size, limits.STEP)
         for index in self.tests:
@@ -198,6 +201,24 @@ class Walk:
         query.clear_limits()
         query.set_limits(start, start + size)
         return list(query.get_compiler(using=planner.using).results_iter())
+
+
+def _leave_the_order(planner: Any) -> None:
+    """Let the query find its rows first, and sort them then.
+
+    Its database takes the rows that are asked for to be spread evenly, and would walk along an
+    index of the order, where hardly any are.
+    """
+    query, (first, *others) = planner.query, planner.compiler.order_by
+    first = _spelled_out(first)
+    if isinstance(first.expression, Col):
+        # No index is of this.
+        first.expression = Coalesce(first.expression, first.expression)
+        query.clear_ordering(force=True)
+        # The terms are as they are sorted by: nothing is to be reversed once more.
+        query.standard_ordering = True
+        query.order_by = (first, *map(_spelled_out, others))
+        planner.compiler.set_up = None
 
 
 def _top(planner: Any) -> bool:
