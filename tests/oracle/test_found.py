@@ -61,3 +61,11 @@ def test_a_union_of_decimals_from_elsewhere():
         "Author(id=1, score=Decimal('0.00'))",
         "Profile(id=1, author_id=1)",
     )
+
+
+def test_an_order_that_joins_a_table_of_here_beside_a_subquery_that_spans():
+    """What is set up with the joins of the order is set up again where these are taken back."""
+    check(
+        "Author.objects.filter(name__in=Author.objects.filter(posts__pk=0).values('name'))"
+        ".order_by('pupils__pk')"
+    )

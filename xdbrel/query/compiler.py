@@ -240,8 +240,9 @@ class PartedCompiler(WatchedCompiler):
             if found:
                 self.query = original.clone()
                 plan(self, run, found)
-                if run.scopes[-1] or self.query.group_by is not None:
-                    self.set_up = None
+            if not found or run.scopes[-1] or self.query.group_by is not None:
+                # Without a copy, the joins that it made are taken back below.
+                self.set_up = None
             original.reset_refcounts(before)
             if isinstance(self, django_compilers.SQLDeleteCompiler):
                 # The general way, by a subquery: MySQL's joins what is not there.
