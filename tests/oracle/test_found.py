@@ -69,3 +69,17 @@ def test_an_order_that_joins_a_table_of_here_beside_a_subquery_that_spans():
         "Author.objects.filter(name__in=Author.objects.filter(posts__pk=0).values('name'))"
         ".order_by('pupils__pk')"
     )
+
+
+@pytest.mark.parametrize("end", ["", ".count()"])
+def test_equal_rows_of_a_union_whose_other_part_turns_out_to_be_empty(end):
+    """Only the keys of another database tell that it is."""
+    check(
+        "Post.objects.order_by().filter(Q(comments__isnull=True) & Q(author__name='x'))"
+        ".values_list('pk', 'day')"
+        f".union(Country.objects.order_by().values_list('authors__pk', 'founded')){end}",
+        "Country(id=1)",
+        "Country(id=2)",
+        "Author(id=1, name='a')",
+        "Post(id=1, author_id=1)",
+    )

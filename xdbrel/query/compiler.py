@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from django.core.exceptions import FieldError
+from django.core.exceptions import EmptyResultSet, FieldError
 from django.db import NotSupportedError, models
 from django.db.models.aggregates import Aggregate
 from django.db.models.expressions import Col, Expression, Ref
@@ -173,6 +173,16 @@ class PartedCompiler(WatchedCompiler):
                 result.append(f", {self._quoted(alias)}")
         return result, params
 
+    def get_combinator_sql(self, combinator: str, all: bool) -> Any:
+        run = self.connection.__dict__.get(STATE)
+        if run is None or not run.active:
+            return super().get_combinator_sql(combinator, all)  # type: ignore[misc]
+        before, run.in_union = run.in_union, combinator == "union" and not all
+        try:
+            return super().get_combinator_sql(combinator, all)  # type: ignore[misc]
+        finally:
+            run.in_union = before
+
     def collapse_group_by(self, expressions: Any, having: Any) -> Any:
         run = self.connection.__dict__.get(STATE)
         if run is None or not run.active or not any(run.scopes):
@@ -233,13 +243,14 @@ class PartedCompiler(WatchedCompiler):
         original = self.query
         before = original.alias_refcount.copy()
         self.set_up = None
+        empty = False
         run.scopes.append({})
         vars(self)["compile"] = self._compile_in_parts
         try:
             found = self._blocks()
             if found:
                 self.query = original.clone()
-                plan(self, run, found)
+                empty = plan(self, run, found).found_nothing
             if not found or run.scopes[-1] or self.query.group_by is not None:
                 # Without a copy, the joins that it made are taken back below.
                 self.set_up = None
@@ -247,7 +258,15 @@ class PartedCompiler(WatchedCompiler):
             if isinstance(self, django_compilers.SQLDeleteCompiler):
                 # The general way, by a subquery: MySQL's joins what is not there.
                 return django_compilers.SQLDeleteCompiler.as_sql(self)
-            return super().as_sql(*args, **kwargs)  # type: ignore[misc]
+            try:
+                return super().as_sql(*args, **kwargs)  # type: ignore[misc]
+            except EmptyResultSet:
+                if not (empty and run.in_union):
+                    raise
+                # Django leaves out a part of which it knows that it is empty, and with the only
+                # other part's UNION what makes its equal rows one. Here the keys have told it.
+                self.elide_empty = False
+                return super().as_sql(*args, **kwargs)  # type: ignore[misc]
         finally:
             self.query = original
             vars(self).pop("compile", None)

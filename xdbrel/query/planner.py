@@ -39,7 +39,7 @@ from xdbrel.query.shipment import BlockShipment
 from xdbrel.query.truth import truth_of
 
 
-def plan(compiler: Any, run: Any, found: list[Block]) -> None:
+def plan(compiler: Any, run: Any, found: list[Block]) -> Planner:
     """Rewrite ``compiler.query``, a copy, so that each block is here, or is not needed."""
     planner = Planner(compiler, run, found)
     planner.refuse_locks()
@@ -47,7 +47,7 @@ def plan(compiler: Any, run: Any, found: list[Block]) -> None:
         # Raw SQL may name any column of any of the tables.
         for block in blocks.find(compiler, together=False):
             planner.ship(block, whole=True)
-        return
+        return planner
     planner.push()
     planner.filter()
     walked = planner.is_root and walk.narrow(planner)
@@ -57,6 +57,7 @@ def plan(compiler: Any, run: Any, found: list[Block]) -> None:
         planner.membership()
     planner.judge()
     planner.bring(reduce=not walked)
+    return planner
 
 
 class Planner:
@@ -69,6 +70,8 @@ class Planner:
         self.blocks = found
         self.using: str = compiler.connection.alias
         self.is_root = run.root is compiler
+        #: Whether no row fulfils some of the conditions.
+        self.found_nothing = False
         #: Blocks whose rows have to exist, and of which nothing in WHERE says so yet.
         self.untested = [block for block in found if not block.optional and block.key]
         self.raw = bool(self.query.extra) or any(
@@ -177,6 +180,7 @@ class Planner:
                 if found is None:
                     return condition
                 self.run.note(block, "keys", "rows that do not fulfil the condition", len(found))
+                self.found_nothing |= not found
                 return keysets.either(
                     keysets.is_null(column), keysets.opposite(keysets.key_in(column, found))
                 )
@@ -184,6 +188,7 @@ class Planner:
         if found is None:
             return condition
         self.run.note(block, "keys", "rows that fulfil the condition", len(found))
+        self.found_nothing |= not found
         return keysets.key_in(column, found)
 
     @property
@@ -234,6 +239,7 @@ class Planner:
     def _take(self, block: Block, found: Sequence[Any]) -> None:
         assert block.key is not None
         self.run.note(block, "keys", "rows that fulfil the conditions", len(found))
+        self.found_nothing |= not found
         column, _ = block.key
         member = keysets.key_in(column, found)
         self.untested.remove(block)
