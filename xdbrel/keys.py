@@ -3,7 +3,9 @@
 Owns how a list of keys enters a statement. PostgreSQL and SQLite take a whole list as
 one parameter, which neither meets the limit of parameters nor compiles a thousand
 placeholders; elsewhere, and for types that an array does not carry faithfully, it is
-an ``IN`` list. Where keys lead is for ``xdbrel.relations`` and ``xdbrel.placement``.
+an ``IN`` list. A key of several columns (a ``CompositePrimaryKey``, a
+``fields.key.CompositeKey``) is a tuple in Python and a list in JSON, and enters a statement
+as a row of values. Where keys lead is for ``xdbrel.relations`` and ``xdbrel.placement``.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from typing import Any, TypeVar
 from django.core.exceptions import EmptyResultSet, ValidationError
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.expressions import ColPairs
+from django.db.models.fields.composite import CompositePrimaryKey
 from django.db.models.lookups import Lookup
 from django.db.models.sql.compiler import SQLCompiler
 
@@ -42,7 +46,7 @@ def chunk_size(
     limit = connection.features.max_query_params
     if limit is None:
         return settings.CHUNK_SIZE
-    return max(1, min(settings.CHUNK_SIZE, limit // parameters))
+    return max(1, min(settings.CHUNK_SIZE, limit // (parameters * len(columns_of(field)))))
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -77,20 +81,46 @@ class KeySet(Sequence[Any]):
         raise NotImplementedError
 
 
+def is_composite(field: models.Field[Any, Any]) -> bool:
+    """Tell whether the field's keys are tuples: those of several columns."""
+    return isinstance(key_field(field), CompositePrimaryKey)
+
+
+def columns_of(field: models.Field[Any, Any]) -> tuple[models.Field[Any, Any], ...]:
+    """Return the fields that give a key its values: several, or the one that it is."""
+    field = key_field(field)
+    if isinstance(field, CompositePrimaryKey):
+        columns: tuple[models.Field[Any, Any], ...] = field.fields
+        return columns
+    return (field,)
+
+
+def is_whole(key: Any) -> bool:
+    """Tell whether ``key`` is a key: NULL is none, and neither is a tuple that holds one.
+
+    That is what SQL calls MATCH SIMPLE.
+    """
+    return None not in key if isinstance(key, tuple) else key is not None
+
+
 class KeyIn(Lookup):
     """A predicate: the column is one of these keys. Pass it to ``filter()`` as it is.
 
     ``KeyIn(F("author_id"), [1, 2, 3])``; the keys are Python values of the column's
-    field. One chunk of keys per predicate: see ``chunk_size``.
+    field, tuples where it is several columns. One chunk of keys per predicate: see
+    ``chunk_size``.
     """
 
     lookup_name = "xdbrel_key_in"
     prepare_rhs = False
+    allows_composite_expressions = True
     rhs: Sequence[Any]
 
     def as_sql(  # type: ignore[override]
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
     ) -> tuple[str, list[Any]]:
+        if isinstance(self.lhs, ColPairs):
+            return self._of_tuples(compiler, connection)
         field = key_field(self.lhs.output_field)
         if isinstance(self.rhs, KeySet) and self.rhs:
             column, column_params = compiler.compile(self.lhs)
@@ -125,10 +155,65 @@ class KeyIn(Lookup):
         placeholders = ", ".join(["%s"] * len(keys))
         return f"{column} IN ({placeholders})", [*params, *keys]
 
+    def _of_tuples(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
+    ) -> tuple[str, list[Any]]:
+        columns: list[Any] = self.lhs.get_cols()
+        rows = prepared_rows([column.output_field for column in columns], self.rhs, connection)
+        if not rows:
+            raise EmptyResultSet
+        compiled = [compiler.compile(column) for column in columns]
+        sql = f"({', '.join(sql for sql, _ in compiled)})"
+        params = [param for _, its in compiled for param in its]
+        listed = listed_rows([column.output_field for column in columns], rows, connection)
+        return f"{sql} IN {listed[0]}", [*params, *listed[1]]
+
+
+def prepared_rows(
+    fields: Sequence[models.Field[Any, Any]],
+    keys: Iterable[Any],
+    connection: BaseDatabaseWrapper,
+) -> list[tuple[Any, ...]]:
+    """Return the tuples that are keys as the database is given their values."""
+    prepare = [key_field(field).get_db_prep_value for field in fields]
+    return [
+        tuple(one(value, connection, False) for one, value in zip(prepare, key, strict=True))
+        for key in keys
+        if is_whole(key)
+    ]
+
+
+def listed_rows(
+    fields: Sequence[models.Field[Any, Any]],
+    rows: Sequence[tuple[Any, ...]],
+    connection: BaseDatabaseWrapper,
+) -> tuple[str, list[Any]]:
+    """Return what follows ``IN`` for these rows of values, in parentheses."""
+    if connection.vendor == "postgresql":
+        arrays = [_tuple_array_type(key_field(field)) for field in fields]
+        if None not in arrays:
+            unnested = ", ".join(f"%s::{array}" for array in arrays)
+            return (
+                f"(SELECT * FROM unnest({unnested}))",  # noqa: S608 (types of ours)
+                [list(column) for column in zip(*rows, strict=True)],
+            )
+    elif connection.vendor == "sqlite" and all(map(_is_json_alike, fields)):
+        values = ", ".join(f"json_extract(value, '$[{at}]')" for at in range(len(fields)))
+        return f"(SELECT {values} FROM json_each(%s))", [json.dumps(rows)]  # noqa: S608
+    row = f"({', '.join(['%s'] * len(fields))})"
+    # SQLite takes a list of rows by this name alone.
+    front = "VALUES " if connection.vendor == "sqlite" else ""
+    return f"({front}{', '.join([row] * len(rows))})", [value for one in rows for value in one]
+
 
 def encode(values: Iterable[Any], field: models.Field[Any, Any]) -> list[Any]:
     """Return keys of ``field`` as values that JSON carries, to the last microsecond."""
     field = key_field(field)
+    if isinstance(field, CompositePrimaryKey):
+        rows = list(values)
+        parts = zip(*rows, strict=True)
+        by_column = [encode(part, one) for part, one in zip(parts, field.fields, strict=False)]
+        return [list(row) for row in zip(*by_column, strict=True)]
     if isinstance(field, _INTEGERS):
         return [
             _integer(value, field) if isinstance(value, str) else field.get_prep_value(value)
@@ -146,6 +231,10 @@ def encode(values: Iterable[Any], field: models.Field[Any, Any]) -> list[Any]:
 def decode(values: Iterable[Any], field: models.Field[Any, Any]) -> list[Any]:
     """Return what ``encode`` was given: the keys as Python values of ``field``."""
     field = key_field(field)
+    if isinstance(field, CompositePrimaryKey):
+        parts = zip(*values, strict=True)
+        by_column = [decode(part, one) for part, one in zip(parts, field.fields, strict=False)]
+        return list(zip(*by_column, strict=True))
     if _is_plain(field, _INTEGERS):
         return [value if type(value) is int else _integer(value, field) for value in values]
     return [field.to_python(value) for value in values]
@@ -175,6 +264,10 @@ def is_plain_integer(field: models.Field[Any, Any]) -> bool:
 
 def _as_one_parameter(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> bool:
     field = key_field(field)
+    if isinstance(field, CompositePrimaryKey):
+        if connection.vendor == "postgresql":
+            return all(_tuple_array_type(key_field(one)) for one in field.fields)
+        return connection.vendor == "sqlite" and all(map(_is_json_alike, field.fields))
     if connection.vendor == "postgresql":
         return array_type(field) is not None
     if connection.vendor == "sqlite":
@@ -194,6 +287,27 @@ def array_type(field: models.Field[Any, Any]) -> str | None:
     if _is_plain(field, _TEXTS):
         return "text[]"
     return None
+
+
+def _tuple_array_type(field: models.Field[Any, Any]) -> str | None:
+    """Return PostgreSQL's type for an array of one column's values of tuples."""
+    found = array_type(field)
+    if found is not None:
+        return found
+    if _is_plain(field, (models.DateTimeField,)):
+        return "timestamptz[]"
+    if _is_plain(field, (models.DateField,)):
+        return "date[]"
+    if _is_plain(field, (models.DecimalField,)):
+        return "numeric[]"
+    return None
+
+
+def _is_json_alike(field: models.Field[Any, Any]) -> bool:
+    """Tell whether SQLite finds in JSON the very value that it has in the column."""
+    # Moments are texts there, which nothing makes numbers of.
+    kinds = (*_INTEGERS, *_TEXTS, models.UUIDField, models.DateField)
+    return _is_plain(key_field(field), kinds)
 
 
 def _is_plain(field: models.Field[Any, Any], kinds: tuple[type[Any], ...]) -> bool:

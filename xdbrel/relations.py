@@ -24,6 +24,7 @@ from xdbrel.exceptions import UnknownRelation
 class Relation:
     """One relation: a field, the models at its ends and where they live."""
 
+    #: A ``ForeignObject``: of one column (``ForeignKey``), or of several.
     field: models.ForeignKey[Any, Any]
 
     @property
@@ -44,9 +45,30 @@ class Relation:
 
     @property
     def target_field(self) -> models.Field[Any, Any]:
-        """The field of the target whose values the keys are."""
+        """The field of the target whose values the keys are.
+
+        Where they are several columns', that is a field without a column, whose values are
+        tuples: see ``target_fields``.
+        """
         field: models.Field[Any, Any] = self.field.target_field
         return field
+
+    @property
+    def source_fields(self) -> tuple[models.Field[Any, Any], ...]:
+        """The fields of the source that hold the key."""
+        fields: tuple[models.Field[Any, Any], ...] = self.field.local_related_fields
+        return fields
+
+    @property
+    def target_fields(self) -> tuple[models.Field[Any, Any], ...]:
+        """The fields of the target that ``source_fields`` are compared with, in their order."""
+        fields: tuple[models.Field[Any, Any], ...] = self.field.foreign_related_fields
+        return fields
+
+    @property
+    def is_composite(self) -> bool:
+        """Whether keys are tuples: those of several columns."""
+        return is_composite(self.field)
 
     @property
     def source_home(self) -> str:
@@ -80,6 +102,24 @@ def handle_of(field: models.Field[Any, Any]) -> str:
     return f"{field.model._meta.label}.{field.name}"
 
 
+def is_composite(field: Any) -> bool:
+    """Tell whether a relation's field is of several columns."""
+    return isinstance(field, models.ForeignObject) and not isinstance(field, models.ForeignKey)
+
+
+def assignments(field: Any, value: Any) -> dict[str, Any]:
+    """Return what ``update()`` is given to let sources hold the key ``value``, or none.
+
+    No key of several columns is ``NULL`` in those of them that may be.
+    """
+    if not is_composite(field):
+        return {field.name: value}
+    if value is None:
+        return {column.attname: None for column in field.columns_to_clear}
+    columns = field.local_related_fields
+    return {column.attname: part for column, part in zip(columns, value, strict=True)}
+
+
 def all_relations() -> list[Relation]:
     """Return every relation of the installed apps, sorted by handle."""
     return sorted((Relation(field) for field in _fields()), key=lambda found: found.handle)
@@ -110,8 +150,8 @@ def between(first: type[models.Model], second: type[models.Model]) -> bool:
 
 def _leads(source: type[models.Model], target: type[models.Model]) -> bool:
     ends: set[Any] | None = None
-    # concrete_fields has those of the parents, and of the model that a proxy stands for.
-    for field in source._meta.concrete_fields:
+    # Those of the parents as well, and of the model that a proxy stands for.
+    for field in source._meta.fields:
         if getattr(field, "crosses_databases", False):
             if ends is None:
                 ends = {one._meta.concrete_model for one in (target, *target._meta.all_parents)}

@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models.fields import related_descriptors as django_descriptors
 from django.utils.functional import cached_property
 
@@ -35,6 +35,7 @@ from xdbrel import placement
 from xdbrel.compat import with_fetch_mode_of, with_globals
 from xdbrel.fields.fetch import Groups, KeyOf, fetch
 from xdbrel.placement import placed_router
+from xdbrel.relations import assignments, is_composite
 
 
 def _only_queryset(querysets: Sequence[Any] | None) -> Any:
@@ -132,6 +133,29 @@ class CrossDBForwardOneToOneDescriptor(
     """
 
 
+class CrossDBForwardCompositeDescriptor(CrossDBForwardManyToOneDescriptor):
+    """
+    Accessor to the related object on the forward side of a relation over several columns.
+
+    Had ``Post.author`` of the example been a ``CrossDBCompositeForeignKey``, it would be a
+    ``CrossDBForwardCompositeDescriptor`` instance. To take the object away clears the columns
+    that may be NULL, and leaves those alone that may belong to another relation as well.
+    """
+
+    def __set__(self, instance: models.Model, value: Any) -> None:
+        kept: dict[str, Any] = {}
+        if value is None:
+            cleared = self.field.columns_to_clear
+            kept = {
+                column.attname: getattr(instance, column.attname)
+                for column in self.field.local_related_fields
+                if column not in cleared
+            }
+        super().__set__(instance, value)
+        for attname, held in kept.items():
+            setattr(instance, attname, held)
+
+
 class OrNoneMixin:
     """The forward accessor of a field with ``dangling="none"``: a dangling key reads None."""
 
@@ -153,6 +177,10 @@ class CrossDBForwardManyToOneOrNoneDescriptor(OrNoneMixin, CrossDBForwardManyToO
 
 class CrossDBForwardOneToOneOrNoneDescriptor(OrNoneMixin, CrossDBForwardOneToOneDescriptor):
     """``Profile.user`` of the example, had it been declared with ``dangling="none"``."""
+
+
+class CrossDBForwardCompositeOrNoneDescriptor(OrNoneMixin, CrossDBForwardCompositeDescriptor):
+    """The same, declared with ``dangling="none"``."""
 
 
 class CrossDBReverseOneToOneDescriptor(
@@ -255,6 +283,48 @@ def create_cross_db_manager(superclass: Any, rel: Any) -> type[Any]:
             )
             cache_name = field.remote_field.cache_name
             return found, key_of_row, key_of_instance, False, cache_name, False
+
+        if is_composite(rel.field):
+            # No UPDATE can name the relation: it has no column.
+
+            def add(self, *objs: Any, bulk: bool = True) -> None:
+                if not bulk:
+                    super().add(*objs, bulk=False)
+                    return
+                self._check_fk_val()
+                self._remove_prefetched_objects()
+                alias = placed_router.db_for_write(self.model, instance=self.instance)
+                for obj in objs:
+                    if not isinstance(obj, self.model):
+                        raise TypeError(
+                            f"{self.model._meta.object_name!r} instance expected, got {obj!r}"
+                        )
+                    if obj._state.adding or obj._state.db != alias:
+                        raise ValueError(
+                            f"{obj!r} instance isn't saved. Use bulk=False or save the object "
+                            f"first."
+                        )
+                    setattr(obj, self.field.name, self.instance)
+                rows = self.model._base_manager.using(alias)
+                rows.filter(pk__in={obj.pk for obj in objs}).update(
+                    **assignments(self.field, self.field.get_foreign_related_value(self.instance))
+                )
+
+            add.alters_data = True  # type: ignore[attr-defined]
+
+            def _clear(self, queryset: Any, bulk: bool) -> None:
+                self._remove_prefetched_objects()
+                alias = placed_router.db_for_write(self.model, instance=self.instance)
+                queryset = queryset.using(alias)
+                if bulk:
+                    queryset.update(**assignments(self.field, None))
+                    return
+                with transaction.atomic(using=alias, savepoint=False):
+                    for obj in queryset:
+                        setattr(obj, self.field.name, None)
+                        obj.save(
+                            update_fields=[column.name for column in self.field.columns_to_clear]
+                        )
 
         def _window(
             self, queryset: Any, instances: Sequence[models.Model]

@@ -87,9 +87,9 @@ def fetch(
     for alias, instances in groups.by_alias.items():
         by_key: dict[Any, models.Model] = {}
         for instance in instances:
-            (key,) = key_of_instance(instance)
-            if key is not None:
-                by_key.setdefault(key, instance)
+            key = key_of_instance(instance)
+            if None not in key:
+                by_key.setdefault(key[0] if len(key) == 1 else key, instance)
         size = keys.chunk_size(alias, column, listed=narrow is not None)
         for chunk in keys.chunks(by_key, size):
             part = queryset.using(alias)

@@ -8,15 +8,14 @@ from typing import Any
 
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.fields.mixins import NOT_PROVIDED
 
 from xdbrel import placement
 from xdbrel.caching import uncached
 from xdbrel.compat import with_globals
-from xdbrel.exceptions import HomeError, describe_keys
+from xdbrel.exceptions import HomeError
 from xdbrel.fields import descriptors, masking, rels
+from xdbrel.fields.relation import CrossDBRelationMixin, public_path
 from xdbrel.fields.verify import SavedKey, verify_statement
-from xdbrel.relations import handle_of
 
 
 class _HomeForReads:
@@ -34,7 +33,7 @@ _validate = with_globals(models.ForeignKey.validate, router=_HomeForReads)
 ON_UPDATE = (models.PROTECT, models.CASCADE, models.DO_NOTHING)
 
 
-class CrossDBForeignKey(models.ForeignKey):  # type: ignore[type-arg]
+class CrossDBForeignKey(CrossDBRelationMixin, models.ForeignKey):  # type: ignore[type-arg,misc]
     """A foreign key whose target may live in another database.
 
     Takes everything that ``ForeignKey`` takes, Django's own ``on_delete`` included, and four
@@ -60,9 +59,6 @@ class CrossDBForeignKey(models.ForeignKey):  # type: ignore[type-arg]
 
     Raises ``ValueError`` where ``dangling`` or ``on_update`` is none of these.
     """
-
-    #: The mark by which ``xdbrel.relations`` knows the fields.
-    crosses_databases = True
 
     rel_class = rels.ManyToOneRel
     related_accessor_class = descriptors.CrossDBReverseManyToOneDescriptor
@@ -96,10 +92,7 @@ class CrossDBForeignKey(models.ForeignKey):  # type: ignore[type-arg]
                 f"{type(self).__name__}: on_update must be models.PROTECT, models.CASCADE or "
                 f"models.DO_NOTHING, not {on_update!r}."
             )
-        if dangling not in ("raise", "none"):
-            raise ValueError(
-                f'{type(self).__name__}: dangling must be "raise" or "none", not {dangling!r}.'
-            )
+        self._refuse_dangling(dangling)
         self.verify = verify
         self.dangling = dangling
         self.on_update = on_update
@@ -126,12 +119,6 @@ class CrossDBForeignKey(models.ForeignKey):  # type: ignore[type-arg]
             self.forward_related_accessor_class = self._or_none_accessor_class
 
     @property
-    def policy(self) -> Callable[..., None]:
-        """The ``on_delete`` that was declared."""
-        policy: Callable[..., None] = self.remote_field.policy  # type: ignore[attr-defined]
-        return policy
-
-    @property
     def non_db_attrs(self) -> tuple[str, ...]:  # type: ignore[override]
         """The options that a migration changes without touching the table."""
         return (*super().non_db_attrs, "verify", "dangling", "on_update", "masked")
@@ -148,9 +135,7 @@ class CrossDBForeignKey(models.ForeignKey):  # type: ignore[type-arg]
             kwargs["on_update"] = self.on_update
         if self.masked:
             kwargs["masked"] = True
-        if path.startswith("xdbrel.fields."):
-            path = "xdbrel." + path.rpartition(".")[2]
-        return name, path, args, kwargs
+        return name, public_path(path), args, kwargs
 
     def get_internal_type(self) -> str:
         # Backends and other packages know Django's own fields by this name.
@@ -169,37 +154,6 @@ class CrossDBForeignKey(models.ForeignKey):  # type: ignore[type-arg]
         except HomeError:
             return True
         return bool(connections[alias].vendor == connection.vendor)
-
-    def has_key(self, instance: models.Model) -> bool:
-        """Tell whether ``instance`` holds a key, whether or not a target row has it."""
-        return None not in self.get_local_related_value(instance)
-
-    def dangling_error(self, instance: models.Model) -> Exception:
-        """Return the error that reading this instance's dangling key raises."""
-        target = self.remote_field.model
-        alias = placement.read_alias(target, instance=instance)
-        error: Exception = getattr(self.model, self.name).RelatedObjectDoesNotExist(
-            f"{handle_of(self)}: {describe_keys(self.get_local_related_value(instance))} "
-            f"has no {target._meta.label} in database {alias!r}. The target was deleted or "
-            f'never existed; "manage.py xdbrel_scan {handle_of(self)}" lists such keys.'
-        )
-        return error
-
-    def get_cached_value(self, instance: models.Model, default: Any = NOT_PROVIDED) -> Any:
-        """Return what was fetched before; prefetching stores None for a dangling key.
-
-        Such a None is told here from an empty relation's, so that access after prefetch
-        does what plain access does. Whoever gives a default asks what is there, no more.
-        """
-        value = super().get_cached_value(instance, default)
-        if (
-            value is None
-            and default is NOT_PROVIDED
-            and self.dangling == "raise"
-            and self.has_key(instance)
-        ):
-            raise self.dangling_error(instance)
-        return value
 
     def validate(self, value: Any, model_instance: models.Model | None) -> None:
         with uncached():

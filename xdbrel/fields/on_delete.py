@@ -9,11 +9,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.db import models
+
 from xdbrel.exceptions import NotInstalled
 from xdbrel.relations import handle_of
 
 #: ``(policy, collector, field, sub_objs, using)``; set by the app's ``ready()``.
 collect: Callable[[Any, Any, Any, Any, str], None] | None = None
+
+
+class ClearColumns:
+    """``SET_NULL`` for a relation of several columns: those that may be NULL become it.
+
+    It equals ``SET_NULL``, for those who ask.
+    """
+
+    lazy_sub_objs = True
+    __name__ = "SET_NULL"
+
+    def __call__(self, collector: Any, field: Any, sub_objs: Any, using: str) -> None:
+        for column in field.columns_to_clear:
+            collector.add_field_update(column, None, sub_objs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ClearColumns) or other is models.SET_NULL
+
+    def __hash__(self) -> int:
+        return hash(models.SET_NULL)
 
 
 class CrossDBOnDelete:

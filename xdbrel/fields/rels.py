@@ -16,7 +16,7 @@ from django.db.models.fields import reverse_related
 
 from xdbrel import placement
 from xdbrel.compat import is_database_level
-from xdbrel.fields.on_delete import CrossDBOnDelete
+from xdbrel.fields.on_delete import ClearColumns, CrossDBOnDelete
 
 #: Set while the routers are being asked: a router may itself look at on_delete.
 _asking: ContextVar[bool] = ContextVar("xdbrel_asking_routers", default=False)
@@ -68,6 +68,22 @@ class CrossDBRelMixin:
 
 class ManyToOneRel(CrossDBRelMixin, reverse_related.ManyToOneRel):
     """The reverse side of a ``CrossDBForeignKey``."""
+
+
+class CompositeRel(CrossDBRelMixin, reverse_related.ForeignObjectRel):
+    """The reverse side of a ``CrossDBCompositeForeignKey``."""
+
+    @property
+    def on_delete(self) -> Any:
+        on_delete = super().on_delete
+        if on_delete is models.SET_NULL:
+            # Django's own would write to a column that there is not.
+            return ClearColumns()
+        return on_delete
+
+    @on_delete.setter
+    def on_delete(self, policy: Any) -> None:
+        self.policy = models.SET_NULL if isinstance(policy, ClearColumns) else policy
 
 
 class OneToOneRel(CrossDBRelMixin, reverse_related.OneToOneRel):

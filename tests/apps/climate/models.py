@@ -1,0 +1,101 @@
+"""Keys of several columns: targets in ``default``, their sources in ``blog`` and ``shop``."""
+
+from django.db import models
+
+from xdbrel.fields import CrossDBCompositeForeignKey, CrossDBForeignKey
+
+
+class Weather(models.Model):
+    """What was measured at a place at an hour: a composite primary key."""
+
+    pk = models.CompositePrimaryKey("place", "hour")
+    place = models.CharField(max_length=10)
+    hour = models.DateTimeField()
+    celsius = models.IntegerField(default=0)
+
+
+class Region(models.Model):
+    """A set of columns that is unique, beside a primary key of its own."""
+
+    country = models.CharField(max_length=2)
+    number = models.IntegerField()
+    name = models.CharField(max_length=50, default="")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["country", "number"], name="climate_region_key")
+        ]
+
+
+class Placed(models.Model):
+    """An abstract base that declares a relation."""
+
+    place = models.CharField(max_length=10, default="")
+    hour = models.DateTimeField(null=True)
+    weather = CrossDBCompositeForeignKey(
+        Weather, models.CASCADE, from_fields=("place", "hour"), related_name="%(class)ss"
+    )
+
+    class Meta:
+        abstract = True
+        indexes = [models.Index(fields=["place", "hour"])]
+
+
+class Trip(Placed):
+    """Goes with its weather, and loses its region. At home in ``blog``."""
+
+    title = models.CharField(max_length=50, default="")
+    country = models.CharField(max_length=2, default="")
+    region_number = models.IntegerField(null=True)
+    region = CrossDBCompositeForeignKey(
+        Region,
+        models.SET_NULL,
+        from_fields=("country", "region_number"),
+        to_fields=("country", "number"),
+        dangling="none",
+        related_name="trips",
+    )
+
+    class Meta(Placed.Meta):
+        indexes = [
+            *Placed.Meta.indexes,
+            models.Index(fields=["country", "region_number"], name="climate_trip_region"),
+        ]
+
+
+class TripProxy(Trip):
+    class Meta:
+        proxy = True
+
+
+class Outing(Trip):
+    """A multi-table child: the columns are in its parent's table. At home in ``blog``."""
+
+    guests = models.IntegerField(default=0)
+
+
+class Stop(models.Model):
+    """Hangs on a trip in the same database, and goes with it."""
+
+    trip = models.ForeignKey(Trip, models.CASCADE, related_name="stops")
+
+
+class Report(models.Model):
+    """Hangs on a trip from another database, ``shop``, and goes with it."""
+
+    trip = CrossDBForeignKey(Trip, models.CASCADE, related_name="reports")
+
+
+class Fare(models.Model):
+    """Protects its region, which has to be there. At home in ``shop``."""
+
+    country = models.CharField(max_length=2, db_index=True)
+    region_number = models.IntegerField(null=True)
+    region = CrossDBCompositeForeignKey(
+        Region,
+        models.PROTECT,
+        from_fields=("country", "region_number"),
+        to_fields=("country", "number"),
+        verify=True,
+        related_name="fares",
+    )
