@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 import django
 from django.db import models, transaction
 from django.db.models import deletion
+from django.db.models.expressions import ColPairs
 from django.db.models.sql.subqueries import UpdateQuery
 from django.db.models.sql.where import WhereNode
 
@@ -147,12 +148,12 @@ def _related_in(node: Any, field: models.ForeignKey[Any, Any]) -> list[Any] | No
             if found is not None:
                 return found
         return None
-    if (
-        getattr(node, "lookup_name", None) == "in"
-        and getattr(node.lhs, "target", None) == field
-        and isinstance(node.rhs, (list, tuple))
-    ):
-        return list(node.rhs)
+    if getattr(node, "lookup_name", None) == "in" and isinstance(node.rhs, (list, tuple)):
+        if getattr(node.lhs, "target", None) == field:
+            return list(node.rhs)
+        if isinstance(node.lhs, ColPairs) and node.lhs.output_field is field:
+            # Of several columns: the instances, as they are until the look-up is compiled.
+            return [field.get_foreign_related_value(target) for target in node.rhs]
     return None
 
 

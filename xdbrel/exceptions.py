@@ -109,7 +109,12 @@ class KeyInUse(XdbrelError, IntegrityError):
             f"{relation}: the key {old!r} of {target} in database {using!r} cannot become "
             f"{new!r} while {sources} {source} in database {source_alias!r} hold it, {first!r} "
             f"the first; nothing was written. Give these another key first, or declare the "
-            f"field with on_update=models.CASCADE to let them follow."
+            + (
+                "field with on_update=models.DO_NOTHING to leave them behind."
+                # Of several columns: none is the relation's alone, to let it follow.
+                if isinstance(old, tuple)
+                else "field with on_update=models.CASCADE to let them follow."
+            )
         )
 
 

@@ -18,7 +18,7 @@ from xdbrel import keys, placement
 from xdbrel.cascade import graph
 from xdbrel.cascade.steps import Steps
 from xdbrel.compat import raw_delete
-from xdbrel.relations import Relation
+from xdbrel.relations import Relation, assignments
 
 
 def applicable(field: Any, _above: tuple[Any, ...] = ()) -> bool:
@@ -191,7 +191,8 @@ def _finish(field: Any, found: Any, steps: Steps) -> None:
         steps.took(found._raw_delete(using), field.model._meta.label)
     # Django does not call a SET's callable, or a default's, for nobody.
     elif getattr(policy, "lazy_sub_objs", False) or steps.most is not None or found.exists():
-        steps.took(found.update(**{field.name: _value_set_by(policy, field, found, using)}))
+        value = _value_set_by(policy, field, found, using)
+        steps.took(found.update(**assignments(field, value)))
     steps.rest()
 
 

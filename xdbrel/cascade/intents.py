@@ -147,7 +147,12 @@ def settle_together(held: Claim, intents: Sequence[HeldIntent]) -> None:
     """
     first = intents[0]
     begun_by = {intent.deletion for intent in intents}
-    target_keys = dict.fromkeys(key for intent in intents for key in intent.keys)
+    # Those of several columns are lists.
+    target_keys = {
+        tuple(key) if isinstance(key, list) else key: key
+        for intent in intents
+        for key in intent.keys
+    }
     rows = CascadeIntent.objects.using(held.using)
     # The first to be claimed has waited longest.
     created_at = rows.filter(pk=first.pk).values_list("created_at", flat=True).first()
@@ -164,7 +169,7 @@ def settle_together(held: Claim, intents: Sequence[HeldIntent]) -> None:
             applied_at=clock.now(held.using),
             available_at=clock.now(held.using, plus=settings.SECOND_LOOK_SECONDS),
         )
-        for chunk in keys.chunks(target_keys, settings.INTENT_KEYS)
+        for chunk in keys.chunks(target_keys.values(), settings.INTENT_KEYS)
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from django.apps import apps
 from django.core.exceptions import FieldError
 from django.db import models
+from django.db.models.fields.composite import CompositePrimaryKey
 
 from xdbrel import relations
 
@@ -35,8 +36,16 @@ def find() -> None:
                 _held.setdefault(model, {}).setdefault(column, []).append(relation.field)
 
 
+def columns_of(key: Any) -> tuple[Any, ...]:
+    """Return the fields whose values a key is of: several, or the one that it is itself."""
+    return tuple(key.fields) if isinstance(key, CompositePrimaryKey) else (key,)
+
+
 def keys_of(model: type[models.Model]) -> dict[Any, list[Any]] | None:
-    """Return the fields of ``model``'s own table that are keys, with the relations to each."""
+    """Return the fields of ``model``'s own table that are keys, with the relations to each.
+
+    A key of several columns is a field without a column: see ``columns_of``.
+    """
     return _held.get(model)
 
 

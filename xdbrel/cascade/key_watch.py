@@ -29,6 +29,7 @@ from xdbrel.caching import uncached
 from xdbrel.cascade import key_changes, key_holders
 from xdbrel.cascade.apply import in_transaction
 from xdbrel.cascade.capture import capturing
+from xdbrel.fields.verify import composites_of, verify_inserted, verify_updated
 from xdbrel.relations import handle_of
 
 #: What of a compiler runs an UPDATE; Django 5.2 has the first alone.
@@ -46,9 +47,16 @@ def _get_compiler(
     self: Any, using: str | None = None, connection: Any = None, elide_empty: bool = True
 ) -> Any:
     compiler = sql.Query.get_compiler(self, using, connection, elide_empty)
+    for field in composites_of(self.model):
+        _before(compiler, partial(verify_updated, field, self, using=compiler.using))
     held = key_holders.keys_of(self.model)
     if held is not None:
-        written = {field: held[field] for field, _, _ in self.values if field in held}
+        fields = {field for field, _, _ in self.values}
+        written = {
+            key: holders
+            for key, holders in held.items()
+            if not fields.isdisjoint(key_holders.columns_of(key))
+        }
         if written:
             for name in RUNS:
                 run = getattr(compiler, name, None)
@@ -61,12 +69,16 @@ def _get_insert_compiler(
     self: Any, using: str | None = None, connection: Any = None, elide_empty: bool = True
 ) -> Any:
     compiler = sql.Query.get_compiler(self, using, connection, elide_empty)
+    for field in composites_of(self.model):
+        _before(compiler, partial(verify_inserted, field, self, using=compiler.using))
     if self.on_conflict is OnConflict.UPDATE:
         held = key_holders.keys_of(self.model) or {}
         # The very keys by which rows are found stay as they are.
-        for column in set(self.update_fields).difference(self.unique_fields or ()):
-            holding = key_changes.crossing(held.get(column, ()), compiler.connection.alias)
-            if holding:
+        updated = set(self.update_fields).difference(self.unique_fields or ())
+        for key, fields in held.items():
+            column = next((one for one in key_holders.columns_of(key) if one in updated), None)
+            holding = key_changes.crossing(fields, compiler.connection.alias)
+            if column is not None and holding:
                 raise NotSupportedError(
                     f"{handle_of(holding[0][0])}: bulk_create() of {self.model._meta.label} in "
                     f"database {compiler.connection.alias!r} would update {column.name!r}, a key "
@@ -75,6 +87,20 @@ def _get_insert_compiler(
                     f"update() or bulk_update()."
                 )
     return compiler
+
+
+def _before(compiler: Any, check: Callable[[], None]) -> None:
+    """Let ``check`` be called once before the statement of ``compiler`` is run."""
+    runs = {name: run for name in RUNS if (run := getattr(compiler, name, None)) is not None}
+
+    def checked(run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        for name, own in runs.items():
+            setattr(compiler, name, own)
+        check()
+        return run(*args, **kwargs)
+
+    for name, run in runs.items():
+        setattr(compiler, name, partial(checked, run))
 
 
 def _watched_update(
@@ -113,6 +139,10 @@ def _watched_update(
     return result
 
 
+#: Of a key of several columns: the statement does not write this one.
+_KEPT = object()
+
+
 class _Rows:
     """The rows that one UPDATE writes to: their primary keys and keys, before and after."""
 
@@ -130,13 +160,23 @@ class _Rows:
 
     def unchanged(self) -> bool:
         """Tell whether plain values are written, and every row has them already."""
-        new = []
-        for column in self.columns:
-            value = self.values[column]
-            if hasattr(value, "resolve_expression") or hasattr(value, "prepare_database_save"):
-                return not self.before
-            new.append(keys.key_field(column).to_python(value))
-        return all(found == tuple(new) for found in self.before.values())
+        new: list[Any] = []
+        for key in self.columns:
+            for column in key_holders.columns_of(key):
+                value = self.values.get(column, _KEPT)
+                if hasattr(value, "resolve_expression") or hasattr(value, "prepare_database_save"):
+                    return not self.before
+                new.append(value if value is _KEPT else keys.key_field(column).to_python(value))
+        return all(
+            one is _KEPT or held == one
+            for found in self.before.values()
+            for held, one in zip(self._one_by_one(found), new, strict=True)
+        )
+
+    def _one_by_one(self, found: tuple[Any, ...]) -> Iterator[Any]:
+        """Yield the values of a row's keys, those of several columns each for itself."""
+        for key, value in zip(self.columns, found, strict=True):
+            yield from value if len(key_holders.columns_of(key)) > 1 else (value,)
 
     def condition(self, idents: Any) -> Q:
         """Return what holds for the rows of these primary keys, and for no other."""
@@ -151,7 +191,7 @@ class _Rows:
             pairs = {}
             for ident, found in self.before.items():
                 old, new = found[index], self._found(after, ident)[index]
-                if old is not None and old != new:
+                if keys.is_whole(old) and old != new:
                     pairs[old] = new
             if pairs:
                 yield column, pairs

@@ -113,7 +113,7 @@ def collect(policy: Any, collector: Collector, field: Any, sub_objs: Any, using:
         return
     plan = Plan.of(collector)
     # Nothing points at a target whose key is missing.
-    target_keys = [key for key in keys_of_related_objects(sub_objs, field) if key is not None]
+    target_keys = list(filter(keys.is_whole, keys_of_related_objects(sub_objs, field)))
     if not target_keys:
         return
     plan.order.see(plan.collectors.values())

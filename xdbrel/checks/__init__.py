@@ -10,7 +10,8 @@ One module for each subject; each id has a section in docs/checks.md:
 * ``caches`` (056-058): what django-cachalot does not learn of;
 * ``columns`` (060-062): what the databases hold; tagged ``database``, since these connect;
 * ``triggers`` (070-073): what captures beside the ORM; tagged ``database`` too;
-* ``workers`` (080-081): what workers have noted; tagged ``database`` as well.
+* ``workers`` (080-081): what workers have noted; tagged ``database`` as well;
+* ``composite`` (120-124): relations over several columns.
 
 All but those of ``columns``, ``triggers`` and ``workers`` bear the tag ``xdbrel``; the two on
 Celery's schedule and those of ``workers`` are deployment checks.
@@ -19,6 +20,7 @@ Celery's schedule and those of ``workers`` are deployment checks.
 from xdbrel.checks import (
     caches,
     columns,
+    composite,
     configuration,
     contrib,
     fields,
@@ -31,6 +33,7 @@ from xdbrel.checks import (
 __all__ = [
     "caches",
     "columns",
+    "composite",
     "configuration",
     "contrib",
     "fields",

@@ -6,7 +6,7 @@ that they are given: ``manage.py check --database default --database blog``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,10 +58,11 @@ def check_column_types(
         aliases = (relation.source_home, relation.target_home)
         if not set(aliases) <= set(databases or ()):
             continue
-        source = reader.column(aliases[0], relation.field)
-        target = reader.column(aliases[1], relation.target_field)
-        if source is not None and target is not None:
-            yield from _compare(relation, source, target)
+        for field, target_field in _pairs(relation):
+            source = reader.column(aliases[0], field)
+            target = reader.column(aliases[1], target_field)
+            if source is not None and target is not None:
+                yield from _compare(relation, field, source, target)
 
 
 @check(checks.Tags.database)
@@ -85,11 +86,19 @@ def check_recorded_tables(
             )
 
 
-def _compare(relation: Relation, source: Column, target: Column) -> Found:
-    kind = key_field(relation.field).get_internal_type()
+def _pairs(relation: Relation) -> Iterator[tuple[models.Field[Any, Any], models.Field[Any, Any]]]:
+    """Yield the fields whose columns are compared, of the source and of the target."""
+    yield from zip(relation.source_fields, relation.target_fields, strict=True)
+
+
+def _compare(
+    relation: Relation, field: models.Field[Any, Any], source: Column, target: Column
+) -> Found:
+    kind = key_field(field).get_internal_type()
     alike = _KEPT_AS.get(kind, set())
+    named = f" {field.name!r}" if relation.is_composite else ""
     where = (
-        f"{relation}: the key column is {source.type} in {relation.source_home!r}, and its "
+        f"{relation}: the key column{named} is {source.type} in {relation.source_home!r}, and its "
         f"target's is {target.type} in {relation.target_home!r}"
     )
     if source.family != target.family:

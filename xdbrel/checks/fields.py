@@ -109,7 +109,18 @@ def check_stickiness(app_configs: Any = None, **kwargs: Any) -> Found:
 def check_indexes(app_configs: Any = None, **kwargs: Any) -> Found:
     """W034: key columns that every cascade and scan would read from end to end."""
     for relation in crossing(relations_of(app_configs)):
-        if relation.field.name not in _first_columns(relation.source):
+        columns = {field.name: field for field in relation.source_fields}
+        if columns.keys().isdisjoint(_first_columns(relation.source)):
+            if relation.is_composite:
+                names = ", ".join(repr(field.name) for field in relation.source_fields)
+                yield checks.Warning(
+                    f"{relation} has no index that begins with one of {names}: every cascade, "
+                    f"reverse look-up and scan reads the whole table.",
+                    hint="Add models.Index(fields=[…]) of these columns to Meta.indexes.",
+                    obj=relation.field,
+                    id="xdbrel.W034",
+                )
+                continue
             yield checks.Warning(
                 f"{relation} has no index that begins with {relation.field.attname!r}: every "
                 f"cascade, reverse look-up and scan reads the whole table.",

@@ -172,7 +172,7 @@ def _joined(
         ordered_by_key = part in ("pk", getattr(field, "attname", None))
         if position == len(path) and (ordered_by_key or not target._meta.ordering):
             return None
-        holder = field if field.concrete else field.remote_field
+        holder = field if field.concrete or not field.auto_created else field.remote_field
         if getattr(holder, "crosses_databases", False) and any(crossing([Relation(holder)])):
             key = holder.target_field
             named = {key.name, key.attname, *(("pk",) if key.primary_key else ())}

@@ -17,7 +17,7 @@ from django.db import models
 from xdbrel import placement
 from xdbrel.conf import Settings, given
 from xdbrel.exceptions import HomeError
-from xdbrel.relations import Relation
+from xdbrel.relations import Relation, is_composite
 
 TAG = "xdbrel"
 
@@ -67,7 +67,7 @@ def relations_of(app_configs: Iterable[AppConfig] | None) -> Iterator[Relation]:
     for model in models_of(app_configs):
         for field in model._meta.local_fields:
             if (
-                isinstance(field, models.ForeignKey)
+                isinstance(field, models.ForeignObject)
                 and getattr(field, "crosses_databases", False)
                 and is_resolved(field)
             ):
@@ -84,7 +84,10 @@ def crossing(relations: Iterable[Relation]) -> Iterator[Relation]:
 def is_resolved(field: Any) -> bool:
     """Tell whether a relation leads to a model that is there: else Django says so."""
     target = field.remote_field.model
-    return not isinstance(target, str) and not target._meta.swapped
+    if isinstance(target, str) or target._meta.swapped:
+        return False
+    # Of several columns: ours say so.
+    return not is_composite(field) or not hasattr(field, "is_known") or bool(field.is_known)
 
 
 def home(model: type[models.Model]) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.core.exceptions import FieldDoesNotExist, FieldError, ValidationError
 from django.db import models
 from django.db.models.fields.mixins import NOT_PROVIDED
 
@@ -15,7 +15,9 @@ from xdbrel import keys, placement
 from xdbrel.caching import uncached
 from xdbrel.fields import descriptors, rels
 from xdbrel.fields.key import CompositeKey, of_columns
+from xdbrel.fields.on_delete import ClearColumns
 from xdbrel.fields.relation import CrossDBRelationMixin, public_path
+from xdbrel.relations import handle_of
 
 #: What may follow when a target's key changes: a sources' column may be another relation's too.
 ON_UPDATE = (models.PROTECT, models.DO_NOTHING)
@@ -63,8 +65,8 @@ class CrossDBCompositeForeignKey(CrossDBRelationMixin, models.ForeignObject):  #
         **kwargs: Any,
     ) -> None:
         kind = type(self).__name__
-        if isinstance(from_fields, str) or len(from_fields) < 2:
-            raise ValueError(f"{kind}: from_fields must name two fields or more.")
+        if isinstance(from_fields, str) or len({*from_fields}) < max(2, len(from_fields)):
+            raise ValueError(f"{kind}: from_fields must name two different fields or more.")
         if isinstance(to_fields, str) or (to_fields and len(to_fields) != len(from_fields)):
             raise ValueError(f"{kind}: to_fields must name as many fields as from_fields.")
         if on_update not in ON_UPDATE:
@@ -115,6 +117,11 @@ class CrossDBCompositeForeignKey(CrossDBRelationMixin, models.ForeignObject):  #
             kwargs["on_update"] = self.on_update
         return name, public_path(path), args, kwargs
 
+    @property
+    def policy(self) -> Callable[..., None]:
+        policy = super().policy
+        return models.SET_NULL if isinstance(policy, ClearColumns) else policy
+
     # The columns.
 
     def get_attname(self) -> str:
@@ -136,8 +143,20 @@ class CrossDBCompositeForeignKey(CrossDBRelationMixin, models.ForeignObject):  #
             of_columns(cls._meta.concrete_model or cls, self.given_to_fields)
 
     @property
+    def is_known(self) -> bool:
+        """Whether all the columns are there, as many on both sides; else a check says so."""
+        target = self.remote_field.model
+        return len(self.to_fields) == len(self.from_fields) and all(
+            _has_field(model, name)
+            for model, names in ((self.model, self.from_fields), (target, self.to_fields))
+            for name in names
+        )
+
+    @property
     def target_field(self) -> Any:
         """The field of the target whose values are this one's keys: tuples."""
+        if isinstance(self.remote_field.model, str) or not self.is_known:
+            raise FieldError(f"{handle_of(self)}: some of its columns are not there.")
         return of_columns(self.remote_field.model._meta.concrete_model, self.to_fields)
 
     @property
@@ -213,14 +232,14 @@ class CrossDBCompositeForeignKey(CrossDBRelationMixin, models.ForeignObject):  #
         return []
 
     def _check_unique_target(self) -> list[Any]:
-        if not self.to_fields:
-            return []  # One of ours says so.
+        if not self.is_known:
+            return []  # One of ours says so, or another of Django's.
         found: list[Any] = super()._check_unique_target()
         return found
 
     def resolve_related_fields(self) -> list[tuple[Any, Any]]:
-        if not self.to_fields and not isinstance(self.remote_field.model, str):
-            # No composite primary key, which a check says; nothing is related.
+        if not isinstance(self.remote_field.model, str) and not self.is_known:
+            # A check says so; nothing is related.
             return []
         pairs: list[tuple[Any, Any]] = super().resolve_related_fields()
         return pairs

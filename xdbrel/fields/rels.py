@@ -75,15 +75,13 @@ class CompositeRel(CrossDBRelMixin, reverse_related.ForeignObjectRel):
 
     @property
     def on_delete(self) -> Any:
-        on_delete = super().on_delete
-        if on_delete is models.SET_NULL:
-            # Django's own would write to a column that there is not.
-            return ClearColumns()
-        return on_delete
+        return super().on_delete
 
     @on_delete.setter
     def on_delete(self, policy: Any) -> None:
-        self.policy = models.SET_NULL if isinstance(policy, ClearColumns) else policy
+        carried = policy.policy if isinstance(policy, CrossDBOnDelete) else policy
+        # Django's own would write to a column that there is not.
+        self.policy = ClearColumns() if carried is models.SET_NULL else carried
 
 
 class OneToOneRel(CrossDBRelMixin, reverse_related.OneToOneRel):

@@ -4,6 +4,10 @@ Owns where the check stands: when the statement that writes is compiled, which i
 one place that ``save()``, ``bulk_create()``, ``bulk_update()`` and ``update()`` share, and
 where all keys of a batch are at hand. One query per statement, in the target's home.
 Fixtures (``raw`` saves) pass: their targets may be loaded later, into another database.
+
+A relation over several columns has none that is compiled. ``xdbrel.cascade.key_watch``, by
+which every such statement comes, asks for its check. Of an UPDATE of some of the columns the
+others are read first, so that it takes one query more, in the sources' own database.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import models
-from django.db.models import F
+from django.db.models import F, sql
 from django.db.models.functions import Cast
 from django.db.models.sql.subqueries import InsertQuery, UpdateQuery
 
@@ -21,7 +25,7 @@ from xdbrel import keys, placement
 from xdbrel.caching import uncached
 from xdbrel.compat import is_ancestor_update
 from xdbrel.exceptions import HomeError, MissingTarget
-from xdbrel.relations import handle_of
+from xdbrel.relations import handle_of, is_composite
 
 
 class SavedKey:
@@ -82,11 +86,23 @@ def verify_keys(
     """
     target = field.remote_field.model
     target_field = field.target_field
-    wanted = {
-        target_field.to_python(value): None
-        for value in values
-        if value is not None and not hasattr(value, "resolve_expression")
-    }
+    if keys.is_composite(field):
+        columns = keys.columns_of(target_field)
+        wanted = {
+            tuple(
+                keys.key_field(one).to_python(part)
+                for one, part in zip(columns, value, strict=True)
+            ): None
+            for value in values
+            if keys.is_whole(value)
+            and not any(hasattr(part, "resolve_expression") for part in value)
+        }
+    else:
+        wanted = {
+            target_field.to_python(value): None
+            for value in values
+            if value is not None and not hasattr(value, "resolve_expression")
+        }
     if not wanted:
         return
     alias = _home_of_targets(target, using, instance)
@@ -107,6 +123,69 @@ def verify_keys(
                         del wanted[key]
     if wanted:
         raise MissingTarget(handle_of(field), alias, target._meta.label, wanted)
+
+
+def composites_of(model: type[models.Model]) -> list[Any]:
+    """Return the relations over several columns of ``model`` that verify; its parents' too."""
+    found = _composites.get(model)
+    if found is None:
+        found = _composites[model] = [
+            field
+            for field in model._meta.fields
+            if is_composite(field)
+            and getattr(field, "crosses_databases", False)
+            and field.verify  # type: ignore[attr-defined]
+        ]
+    return found
+
+
+_composites: dict[type[models.Model], list[Any]] = {}
+
+
+def verify_inserted(field: Any, query: Any, *, using: str) -> None:
+    """Check the keys of a relation over several columns that an INSERT is to write.
+
+    Raises ``MissingTarget``.
+    """
+    if not query.raw and set(field.local_related_fields) & set(query.fields):
+        held = [field.get_local_related_value(obj) for obj in query.objs]
+        hint = query.objs[0] if query.objs else None
+        verify_keys(field, held, using=using, instance=hint)
+
+
+def verify_updated(field: Any, query: Any, *, using: str) -> None:
+    """Check the keys of a relation over several columns that an UPDATE is to write.
+
+    They are computed by the database, for the rows that the statement chooses. Raises
+    ``MissingTarget``.
+    """
+    values = {column: value for column, _, value in query.values}
+    if values.keys().isdisjoint(field.local_related_fields):
+        return
+    chosen = query.chain(klass=sql.Query)
+    chosen.clear_select_clause()
+    chosen.select_related = False
+    chosen.clear_ordering(force=True)
+    chosen.distinct = True
+    alias = chosen.get_initial_alias()
+    chosen.select = tuple(_written_column(column, values, alias) for column in field.local_related_fields)
+    with uncached():
+        rows = chosen.get_compiler(using=using).results_iter(tuple_expected=True)
+        verify_keys(field, [tuple(row) for row in rows], using=using)
+
+
+def _written_column(column: Any, values: dict[Any, Any], alias: str) -> Any:
+    """Return the expression for what ``column`` holds after an UPDATE of ``values``."""
+    if column not in values:
+        return column.get_col(alias)
+    value = values[column]
+    if hasattr(value, "resolve_expression"):
+        return value
+    if hasattr(value, "prepare_database_save"):
+        value = value.prepare_database_save(column)
+    plain = keys.key_field(column)
+    # A parameter alone has no type to some databases.
+    return Cast(models.Value(plain.to_python(value), output_field=plain), plain)
 
 
 def _home_of_targets(target: type[models.Model], using: str, instance: models.Model | None) -> str:

@@ -38,7 +38,6 @@ class Placed(models.Model):
 
     class Meta:
         abstract = True
-        indexes = [models.Index(fields=["place", "hour"])]
 
 
 class Trip(Placed):
@@ -56,9 +55,9 @@ class Trip(Placed):
         related_name="trips",
     )
 
-    class Meta(Placed.Meta):
+    class Meta:
         indexes = [
-            *Placed.Meta.indexes,
+            models.Index(fields=["place", "hour"], name="climate_trip_weather"),
             models.Index(fields=["country", "region_number"], name="climate_trip_region"),
         ]
 
@@ -72,6 +71,9 @@ class Outing(Trip):
     """A multi-table child: the columns are in its parent's table. At home in ``blog``."""
 
     guests = models.IntegerField(default=0)
+
+    class Meta:
+        verbose_name = "outing"
 
 
 class Stop(models.Model):

@@ -91,6 +91,11 @@ def survey(using: str, relations: Iterable[Relation] | None = None) -> Survey:
         if not placement.same_home(relation.target_home, using):
             continue
         field = relation.target_field
+        if relation.is_composite:
+            refused[relation.handle] = (
+                "a trigger writes one column down, and its keys are of several"
+            )
+            continue
         kind = kind_of(field, using)
         if kind is None:
             refused[relation.handle] = (

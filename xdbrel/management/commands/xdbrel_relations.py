@@ -67,7 +67,7 @@ def describe(relation: Relation) -> dict[str, Any]:
         "crosses": None if errors else relation.crosses,
         "verify": relation.field.verify,  # type: ignore[attr-defined]
         "dangling": relation.field.dangling,  # type: ignore[attr-defined]
-        "to_field": relation.target_field.name,
+        "to_field": ", ".join(field.name for field in relation.target_fields),
         "error": " ".join(errors) or None,
     }
 

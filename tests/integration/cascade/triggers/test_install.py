@@ -10,6 +10,7 @@ from django.db import connections, models
 
 from tests.apps.people.models import Badge, Country
 from tests.integration.cascade.triggers.conftest import run, table, written
+from xdbrel import relations
 from xdbrel.cascade.triggers import captures, drift
 from xdbrel.cascade.triggers.install import State, install, remove
 from xdbrel.checks import triggers as checks
@@ -25,7 +26,12 @@ ONE = ["blog.Visit.badge"]
 
 
 def states(found):
-    return {state.state for state in found}
+    """Return the states, but for relations over several columns, which no trigger serves."""
+    return {
+        state.state
+        for state in found
+        if not (state.state == "unsupported" and relations.get(state.relations[0]).is_composite)
+    }
 
 
 def command(*args, **options):
