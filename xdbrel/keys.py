@@ -90,8 +90,8 @@ def columns_of(field: models.Field[Any, Any]) -> tuple[models.Field[Any, Any], .
     """Return the fields that give a key its values: several, or the one that it is."""
     field = key_field(field)
     if isinstance(field, CompositePrimaryKey):
-        columns: tuple[models.Field[Any, Any], ...] = field.fields
-        return columns
+        columns: Any = field.fields
+        return tuple(columns)
     return (field,)
 
 
@@ -212,7 +212,8 @@ def encode(values: Iterable[Any], field: models.Field[Any, Any]) -> list[Any]:
     if isinstance(field, CompositePrimaryKey):
         rows = list(values)
         parts = zip(*rows, strict=True)
-        by_column = [encode(part, one) for part, one in zip(parts, field.fields, strict=False)]
+        fields = columns_of(field)
+        by_column = [encode(part, one) for part, one in zip(parts, fields, strict=False)]
         return [list(row) for row in zip(*by_column, strict=True)]
     if isinstance(field, _INTEGERS):
         return [
@@ -233,7 +234,8 @@ def decode(values: Iterable[Any], field: models.Field[Any, Any]) -> list[Any]:
     field = key_field(field)
     if isinstance(field, CompositePrimaryKey):
         parts = zip(*values, strict=True)
-        by_column = [decode(part, one) for part, one in zip(parts, field.fields, strict=False)]
+        fields = columns_of(field)
+        by_column = [decode(part, one) for part, one in zip(parts, fields, strict=False)]
         return list(zip(*by_column, strict=True))
     if _is_plain(field, _INTEGERS):
         return [value if type(value) is int else _integer(value, field) for value in values]
@@ -266,8 +268,8 @@ def _as_one_parameter(field: models.Field[Any, Any], connection: BaseDatabaseWra
     field = key_field(field)
     if isinstance(field, CompositePrimaryKey):
         if connection.vendor == "postgresql":
-            return all(_tuple_array_type(key_field(one)) for one in field.fields)
-        return connection.vendor == "sqlite" and all(map(_is_json_alike, field.fields))
+            return all(_tuple_array_type(key_field(one)) for one in columns_of(field))
+        return connection.vendor == "sqlite" and all(map(_is_json_alike, columns_of(field)))
     if connection.vendor == "postgresql":
         return array_type(field) is not None
     if connection.vendor == "sqlite":

@@ -71,7 +71,7 @@ def relations_of(app_configs: Iterable[AppConfig] | None) -> Iterator[Relation]:
                 and getattr(field, "crosses_databases", False)
                 and is_resolved(field)
             ):
-                yield Relation(field)
+                yield Relation(field)  # type: ignore[arg-type]
 
 
 def crossing(relations: Iterable[Relation]) -> Iterator[Relation]:

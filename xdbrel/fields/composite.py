@@ -23,7 +23,7 @@ from xdbrel.relations import handle_of
 ON_UPDATE = (models.PROTECT, models.DO_NOTHING)
 
 
-class CrossDBCompositeForeignKey(CrossDBRelationMixin, models.ForeignObject):  # type: ignore[misc]
+class CrossDBCompositeForeignKey(CrossDBRelationMixin, models.ForeignObject):  # type: ignore[type-arg]
     """A relation over several columns, whose target may live in another database.
 
     It adds no column: ``from_fields`` are fields of the model, as ``ForeignKey.to_field`` names
@@ -136,11 +136,25 @@ class CrossDBCompositeForeignKey(CrossDBRelationMixin, models.ForeignObject):  #
 
     def contribute_to_related_class(self, cls: type[models.Model], related: Any) -> None:
         super().contribute_to_related_class(cls, related)
-        if self.given_to_fields is None:
-            self.to_fields = tuple(getattr(cls._meta.pk, "field_names", ()))
-        elif all(_has_field(cls, name) for name in self.given_to_fields):
+        if self.given_to_fields is not None and all(
+            _has_field(cls, name) for name in self.given_to_fields
+        ):
             # The target's rows are found by it, which a query has to know by then.
             of_columns(cls._meta.concrete_model or cls, self.given_to_fields)
+
+    @property
+    def to_fields(self) -> Sequence[str]:  # type: ignore[override]
+        """The names of the target's fields: as given, or those of its primary key."""
+        if self.given_to_fields is not None:
+            return self.given_to_fields
+        target = self.remote_field.model
+        if isinstance(target, str):
+            return ()
+        return tuple(getattr(target._meta.pk, "field_names", ()))
+
+    @to_fields.setter
+    def to_fields(self, names: Sequence[str]) -> None:
+        """Leave it to what was given: ``ForeignObject.__init__()`` sets it again."""
 
     @property
     def is_known(self) -> bool:
@@ -234,7 +248,7 @@ class CrossDBCompositeForeignKey(CrossDBRelationMixin, models.ForeignObject):  #
     def _check_unique_target(self) -> list[Any]:
         if not self.is_known:
             return []  # One of ours says so, or another of Django's.
-        found: list[Any] = super()._check_unique_target()
+        found: list[Any] = super()._check_unique_target()  # type: ignore[misc]
         return found
 
     def resolve_related_fields(self) -> list[tuple[Any, Any]]:

@@ -33,7 +33,7 @@ _validate = with_globals(models.ForeignKey.validate, router=_HomeForReads)
 ON_UPDATE = (models.PROTECT, models.CASCADE, models.DO_NOTHING)
 
 
-class CrossDBForeignKey(CrossDBRelationMixin, models.ForeignKey):  # type: ignore[type-arg,misc]
+class CrossDBForeignKey(CrossDBRelationMixin, models.ForeignKey):  # type: ignore[type-arg]
     """A foreign key whose target may live in another database.
 
     Takes everything that ``ForeignKey`` takes, Django's own ``on_delete`` included, and four

@@ -16,7 +16,7 @@ from django.db import models
 from django.db.models.fields.composite import CompositePrimaryKey
 
 
-class CompositeKey(CompositePrimaryKey):  # type: ignore[misc]
+class CompositeKey(CompositePrimaryKey):
     """Columns of one table, in their order, as one key that is nobody's primary key."""
 
     def __init__(self, *names: str) -> None:

@@ -52,12 +52,13 @@ class CrossDBRelationMixin:
 
     def dangling_error(self, instance: models.Model) -> Exception:
         """Return the error that reading this instance's dangling key raises."""
+        handle = handle_of(self)  # type: ignore[arg-type]
         target = self.remote_field.model
         alias = placement.read_alias(target, instance=instance)
         error: Exception = getattr(self.model, self.name).RelatedObjectDoesNotExist(
-            f"{handle_of(self)}: {describe_keys([self.key_of(instance)])} "
+            f"{handle}: {describe_keys([self.key_of(instance)])} "
             f"has no {target._meta.label} in database {alias!r}. The target was deleted or "
-            f'never existed; "manage.py xdbrel_scan {handle_of(self)}" lists such keys.'
+            f'never existed; "manage.py xdbrel_scan {handle}" lists such keys.'
         )
         return error
 

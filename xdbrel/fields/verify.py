@@ -132,9 +132,7 @@ def composites_of(model: type[models.Model]) -> list[Any]:
         found = _composites[model] = [
             field
             for field in model._meta.fields
-            if is_composite(field)
-            and getattr(field, "crosses_databases", False)
-            and field.verify  # type: ignore[attr-defined]
+            if is_composite(field) and getattr(field, "crosses_databases", False) and field.verify  # type: ignore[attr-defined]
         ]
     return found
 
@@ -168,7 +166,9 @@ def verify_updated(field: Any, query: Any, *, using: str) -> None:
     chosen.clear_ordering(force=True)
     chosen.distinct = True
     alias = chosen.get_initial_alias()
-    chosen.select = tuple(_written_column(column, values, alias) for column in field.local_related_fields)
+    chosen.select = tuple(
+        _written_column(column, values, alias) for column in field.local_related_fields
+    )
     with uncached():
         rows = chosen.get_compiler(using=using).results_iter(tuple_expected=True)
         verify_keys(field, [tuple(row) for row in rows], using=using)
