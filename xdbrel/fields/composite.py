@@ -142,8 +142,8 @@ class CrossDBCompositeForeignKey(CrossDBRelationMixin, models.ForeignObject):  #
             # The target's rows are found by it, which a query has to know by then.
             of_columns(cls._meta.concrete_model or cls, self.given_to_fields)
 
-    @property
-    def to_fields(self) -> Sequence[str]:  # type: ignore[override]
+    @property  # type: ignore[override]
+    def to_fields(self) -> Sequence[str]:
         """The names of the target's fields: as given, or those of its primary key."""
         if self.given_to_fields is not None:
             return self.given_to_fields

@@ -26,12 +26,16 @@ ONE = ["blog.Visit.badge"]
 
 
 def states(found):
-    """Return the states, but for relations over several columns, which no trigger serves."""
-    return {
-        state.state
+    return {state.state for state in served(found)}
+
+
+def served(found):
+    """Leave out the relations over several columns, of which a trigger writes no key down."""
+    return [
+        state
         for state in found
         if not (state.state == "unsupported" and relations.get(state.relations[0]).is_composite)
-    }
+    ]
 
 
 def command(*args, **options):
@@ -67,7 +71,7 @@ def test_installing_twice_changes_nothing(capturing):
     before = standing()
     assert states(install("default")) == {"current"}
     assert standing() == before
-    assert len(first) == len(before)
+    assert len(served(first)) == len(before)
 
 
 def test_nothing_stands_by_default(settings):
@@ -80,7 +84,7 @@ def test_nothing_stands_by_default(settings):
 def test_what_stands_is_clean(triggers):
     found = drift.check("default")
     assert states(found) == {"current"}
-    assert not any(state.is_finding for state in found)
+    assert not any(state.is_finding for state in served(found))
 
 
 def test_remove(triggers):
