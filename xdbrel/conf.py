@@ -196,6 +196,11 @@ class Settings:
     SCAN_RANGE_ROWS = Setting[int](
         2_000_000, "about how many rows make a range that workers share scans by", least=1
     )
+    SCAN_READERS = Setting[int](
+        4,
+        "by how many connections one process's scan reads sources at once, in MariaDB and MySQL",
+        least=1,
+    )
     SCAN_MAX_LOAD = Setting[float](
         1.0, "share of the time, up to 1, in which a scan may put load on databases", least=0.001
     )

@@ -10,7 +10,7 @@ is done about the latest run's findings needs nothing else.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 from django.db import DatabaseError, models, router
@@ -113,7 +113,7 @@ def _horizon_of(source: End, target: End) -> dict[str, Any]:
     }
 
 
-def batches(run: ScanRun, source: End, target: End) -> Iterator[Batch]:
+def batches(run: ScanRun, source: End, target: End) -> Generator[Batch, None, None]:
     """Yield, in batches as a strategy does, the orphans among what has changed since the base.
 
     Each key once. There is no position: who is cut short begins anew.

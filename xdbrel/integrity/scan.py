@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -256,17 +256,8 @@ class Work:
     def scan(self, claim: Claim) -> bool:
         """Scan a claimed range to its end; False if it was given back before."""
         try:
-            for batch in _batches(claim):
-                claim.saw(batch.seen)
-                claim.record(_look_again(claim.target, batch.found))
-                if batch.upto is not None:
-                    claim.reached(batch.upto)
-                self._tell(claim)
-                claim.keep()
-                self.throttle.rest(
-                    batch.seen, found=bool(batch.found), keep=claim.keep, stop=self.stop
-                )
-                if self.stop():
+            with closing(_batches(claim, self.throttle.readers())) as batches:
+                if not all(self._step(claim, batch) for batch in batches):
                     claim.release()
                     return False
         except BaseException as error:
@@ -275,6 +266,17 @@ class Work:
         seen, distinct_keys = self.before
         self.before = (seen + claim.seen, distinct_keys + claim.distinct_keys)
         return True
+
+    def _step(self, claim: Claim, batch: Batch) -> bool:
+        """Record what a step has found; False where the scan is to end here."""
+        claim.saw(batch.seen)
+        claim.record(_look_again(claim.target, batch.found))
+        if batch.upto is not None:
+            claim.reached(batch.upto)
+        self._tell(claim)
+        claim.keep()
+        self.throttle.rest(batch.seen, found=bool(batch.found), keep=claim.keep, stop=self.stop)
+        return not self.stop()
 
     def _tell(self, claim: Claim) -> None:
         if self.on_progress is not None:
@@ -319,10 +321,11 @@ def announce(run: ScanRun, relation: Relation) -> None:
         )
 
 
-def _batches(claim: Claim) -> Iterator[Batch]:
+def _batches(claim: Claim, readers: int) -> Generator[Batch, None, None]:
     if claim.run.mode == Mode.INCREMENTAL:
         return incremental.batches(claim.run, claim.source, claim.target)
-    return STRATEGIES[claim.run.strategy](claim.source, claim.target, claim.within)
+    strategy = STRATEGIES[claim.run.strategy]
+    return strategy(claim.source, claim.target, claim.within, readers)
 
 
 def _look_again(target: End, found: Mapping[Any, int]) -> Mapping[Any, int]:

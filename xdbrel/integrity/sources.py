@@ -90,6 +90,16 @@ def count(source: End, wanted: Sequence[Any]) -> dict[Any, int]:
     return found
 
 
+def counting(source: End, wanted: Sequence[int]) -> tuple[str, Sequence[Any]]:
+    """Return the statement by which ``count`` counts integer keys, for another connection.
+
+    ``EmptyResultSet`` where it could find nothing.
+    """
+    rows = _counted(source, source.rows().filter(source.holds(wanted)))
+    compiled: tuple[str, Sequence[Any]] = rows.query.get_compiler(using=source.using).as_sql()
+    return compiled
+
+
 def count_between(source: End, ranges: Iterable[KeyRange]) -> Iterator[tuple[dict[Any, int], Any]]:
     """Yield how many rows hold each key in ``ranges``, in order and in bounded parts.
 

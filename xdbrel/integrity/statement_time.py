@@ -27,23 +27,23 @@ def bounded(*ends: End) -> Iterator[None]:
     that hands connections on between transactions needs. A stricter bound of the project's
     own is kept.
     """
-    seconds = settings.SCAN_STATEMENT_SECONDS
     before: dict[str, Any] = {}
     try:
-        if seconds:
-            for alias in dict.fromkeys(end.using for end in ends):
-                value = _bound(alias, seconds)
-                if value is not None:
-                    before[alias] = value
+        for alias in dict.fromkeys(end.using for end in ends):
+            value = bound(connections[alias])
+            if value is not None:
+                before[alias] = value
         yield
     finally:
         for alias, value in before.items():
             _restore(alias, value)
 
 
-def _bound(alias: str, seconds: float) -> Any:
-    """Bound statements on ``alias``; return what to restore, None where nothing changed."""
-    connection = connections[alias]
+def bound(connection: Any) -> Any:
+    """Bound a connection's statements; return what to restore, None where nothing changed."""
+    seconds = settings.SCAN_STATEMENT_SECONDS
+    if not seconds:
+        return None
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             # Told with its unit ("5min"), which an interval understands as well.
@@ -57,13 +57,13 @@ def _bound(alias: str, seconds: float) -> Any:
             value, _ = cursor.fetchone()
         return value
     if connection.vendor == "mysql":
-        name, bound = _mysql_variable(connection, seconds)
+        name, most = _mysql_variable(connection, seconds)
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT @@SESSION.{name}")
             (value,) = cursor.fetchone()
-            if 0 < value <= bound:
+            if 0 < value <= most:
                 return None
-            cursor.execute(f"SET SESSION {name} = %s", [bound])
+            cursor.execute(f"SET SESSION {name} = %s", [most])
         return value
     return None
 

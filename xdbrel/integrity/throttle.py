@@ -70,6 +70,11 @@ class Throttle:
             replicas=lag.replicas(source.using, target.using),
         )
 
+    def readers(self) -> int:
+        """Return how many connections may read at once: one where load is to be spared."""
+        spared = self.max_load < 1 or self.keys_per_second
+        return 1 if spared else settings.SCAN_READERS
+
     def rest(
         self,
         seen: int,

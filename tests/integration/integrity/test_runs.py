@@ -351,7 +351,7 @@ class TestRanges:
         strategies = module.STRATEGIES
         failing = [True]
 
-        def fail(source, target, within):
+        def fail(source, target, within, readers):
             if failing and within.after == 9:
                 raise ValueError("a row that no driver understands")
             return strategies["merge"](source, target, within)
@@ -379,7 +379,7 @@ class TestRanges:
 
         strategies = module.STRATEGIES
 
-        def fail(source, target, within):
+        def fail(source, target, within, readers):
             if within.after is not None:
                 raise ValueError("not today")
             return strategies["merge"](source, target, within)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from xdbrel.integrity.ends import End
 from xdbrel.integrity.ranges import KeyRange
@@ -25,5 +25,13 @@ class Batch:
     upto: Any = None
 
 
-#: Finds the keys in a range that sources hold and no target has, each in one batch.
-Strategy = Callable[[End, End, KeyRange], Iterator[Batch]]
+class Strategy(Protocol):
+    """Finds the keys in a range that sources hold and no target has, each in one batch.
+
+    ``readers`` is by how many connections the sources may be looked at at once. Whoever
+    does not read on to the end closes the iterator.
+    """
+
+    def __call__(
+        self, source: End, target: End, within: KeyRange, readers: int = 1
+    ) -> Generator[Batch, None, None]: ...

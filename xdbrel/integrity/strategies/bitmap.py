@@ -6,7 +6,7 @@ of their keys goes over the wire.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from xdbrel.integrity.ends import End
 from xdbrel.integrity.ranges import KeyRange
@@ -14,13 +14,15 @@ from xdbrel.integrity.strategies import windows
 from xdbrel.integrity.strategies.batch import Batch
 
 
-def bitmap(source: End, target: End, within: KeyRange) -> Iterator[Batch]:
+def bitmap(
+    source: End, target: End, within: KeyRange, readers: int = 1
+) -> Generator[Batch, None, None]:
     """Compare the bits of the source's keys with the target's.
 
     Stretches without a target are looked up in the source's index, and stretches in which
     keys are thin compared key by key.
     """
-    yield from windows.walk(source, target, within, _never)
+    yield from windows.walk(source, target, within, _never, readers)
 
 
 def _never(rows: int, missing: int) -> bool:

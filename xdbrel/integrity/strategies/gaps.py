@@ -6,7 +6,7 @@ source's rows. After the gaps-and-islands queries of the SQL literature.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from xdbrel.integrity.ends import End
 from xdbrel.integrity.ranges import KeyRange
@@ -17,13 +17,15 @@ from xdbrel.integrity.strategies.batch import Batch
 DENSE = 0.1
 
 
-def gaps(source: End, target: End, within: KeyRange) -> Iterator[Batch]:
+def gaps(
+    source: End, target: End, within: KeyRange, readers: int = 1
+) -> Generator[Batch, None, None]:
     """Find the target's missing keys and look for the sources that hold them.
 
     Where too many are missing, the source's keys are compared with the target's instead,
     for as long as that lasts.
     """
-    yield from windows.walk(source, target, within, _few)
+    yield from windows.walk(source, target, within, _few, readers)
 
 
 def _few(rows: int, missing: int) -> bool:

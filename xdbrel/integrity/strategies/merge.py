@@ -5,7 +5,7 @@ For keys that both databases put in one order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from xdbrel.integrity import sources, targets
 from xdbrel.integrity.ends import End, decode
@@ -17,7 +17,9 @@ from xdbrel.integrity.strategies.batch import Batch
 SPARSE_PAGES = 16
 
 
-def merge(source: End, target: End, within: KeyRange) -> Iterator[Batch]:
+def merge(
+    source: End, target: End, within: KeyRange, readers: int = 1
+) -> Generator[Batch, None, None]:
     """Compare each page of the source's keys with the target's in its range.
 
     Where the target has many more keys in that range than the page, the page's keys are

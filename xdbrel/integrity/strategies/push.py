@@ -6,7 +6,7 @@ with the source's different keys, not with the target's rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from xdbrel.integrity import sources, targets
 from xdbrel.integrity.ends import End
@@ -15,7 +15,9 @@ from xdbrel.integrity.strategies.absent import counted
 from xdbrel.integrity.strategies.batch import Batch
 
 
-def push(source: End, target: End, within: KeyRange) -> Iterator[Batch]:
+def push(
+    source: End, target: End, within: KeyRange, readers: int = 1
+) -> Generator[Batch, None, None]:
     """Send pages of the source's keys to the target, which says what it lacks."""
     for page in sources.pages(source, within):
         absent = targets.missing(target, page.keys)

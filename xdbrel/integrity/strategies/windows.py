@@ -6,13 +6,16 @@ keys are compared with the target's; the strategies differ in when they do which
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from xdbrel import keys
 from xdbrel.integrity import sources, targets, words
 from xdbrel.integrity.ends import End
 from xdbrel.integrity.ranges import KeyRange
+from xdbrel.integrity.readers import Counting, Readers
 from xdbrel.integrity.strategies.absent import counted
 from xdbrel.integrity.strategies.batch import Batch
 from xdbrel.integrity.strategies.merge import merge
@@ -26,13 +29,24 @@ WIDE_GAPS = 500
 #: Gaps are gathered over at most so many windows before they are probed.
 GATHERED = 16
 
+#: Several connections read at most so many times what was gathered ahead of what is found.
+AHEAD = 4
+
 #: Tells of a window with that many rows and missing keys whether probing is worth it.
 Judge = Callable[[int, int], bool]
 
 
-def walk(source: End, target: End, within: KeyRange, worth_probing: Judge) -> Iterator[Batch]:
+def walk(
+    source: End, target: End, within: KeyRange, worth_probing: Judge, readers: int
+) -> Generator[Batch, None, None]:
     """Yield the batches of a range of keys, window by window of the target's."""
-    gathered = _Gathered(source)
+    with Readers(source, readers) as reading:
+        yield from _walk(source, target, within, worth_probing, _Gathered(source, reading))
+
+
+def _walk(
+    source: End, target: End, within: KeyRange, worth_probing: Judge, gathered: _Gathered
+) -> Iterator[Batch]:
     for window in targets.windows(target, within):
         missing = None
         if window.words is not None:
@@ -43,17 +57,16 @@ def walk(source: End, target: End, within: KeyRange, worth_probing: Judge) -> It
             missing = iter(window.gaps)
         if missing is not None and gathered.take(missing, window.within.upto):
             yield Batch(window.rows)
-            if gathered.enough():
-                yield from gathered.probe()
+            yield from gathered.probe()
             continue
-        yield from gathered.probe()
+        yield from gathered.finish()
         if window.words is None:
             yield from merge(source, target, window.within)
         else:
             yield from _compared(source, window.words)
         if window.within.upto is not None:
             yield Batch(0, upto=window.within.upto)
-    yield from gathered.probe()
+    yield from gathered.finish()
 
 
 def _compared(source: End, there: words.Words) -> Iterator[Batch]:
@@ -65,43 +78,27 @@ def _compared(source: End, there: words.Words) -> Iterator[Batch]:
     yield Batch(seen)
 
 
-class _Gathered:
-    """The gaps of several windows, since one statement looks into many."""
+@dataclass
+class _Probe:
+    """The gaps of some windows, up to a key, and who counts the sources in the narrow ones."""
 
-    def __init__(self, source: End) -> None:
-        self.source = source
-        self.single: list[int] = []
-        self.wide: list[KeyRange] = []
-        self.windows = 0
-        self.upto: Any = None
+    single: list[int] = field(default_factory=list)
+    wide: list[KeyRange] = field(default_factory=list)
+    windows: int = 0
+    upto: Any = None
+    counting: Counting | None = None
 
-    def take(self, gaps: Iterable[KeyRange], upto: Any) -> bool:
-        """Take the gaps of a window; False, and none is taken, where these are too many."""
-        single, wide = parted(gaps)
-        if len(wide) > WIDE_GAPS or len(single) > targets.SPAN:
-            return False
-        self.single += single
-        self.wide += wide
-        self.windows += 1
-        self.upto = upto
-        return True
+    def is_due(self) -> bool:
+        """Tell whether nothing is waited for any more."""
+        return self.counting is None or self.counting.is_done()
 
-    def enough(self) -> bool:
-        return (
-            len(self.single) >= self.source.chunk_size()
-            or len(self.wide) >= sources.RANGES
-            or self.windows >= GATHERED
-        )
-
-    def probe(self) -> Iterator[Batch]:
+    def batches(self, source: End) -> Iterator[Batch]:
         """Yield what the sources hold in the gaps, in the order of keys."""
-        if not self.windows:
-            return
-        found = counted(self.source, self.single)
+        found = {} if self.counting is None else self.counting.result()
         # Counted as the sources come, in no order.
         single = iter([key for key in self.single if key in found])
         held = next(single, None)
-        for part, upto in sources.count_between(self.source, self.wide):
+        for part, upto in sources.count_between(source, self.wide):
             together = dict(part)
             while held is not None and held <= upto:
                 together[held] = found[held]
@@ -111,9 +108,54 @@ class _Gathered:
         yield from _bounded({key: found[key] for key in rest}, None)
         if self.upto is not None:
             yield Batch(0, upto=self.upto)
-        self.single.clear()
-        self.wide.clear()
-        self.windows = 0
+
+
+class _Gathered:
+    """The gaps of several windows, since one statement looks into many.
+
+    Where several connections read, they are at the gaps of one window while the target's
+    database looks for those of the next.
+    """
+
+    def __init__(self, source: End, reading: Readers) -> None:
+        self.source = source
+        self.reading = reading
+        self.next = _Probe()
+        self.begun: deque[_Probe] = deque()
+
+    def take(self, gaps: Iterable[KeyRange], upto: Any) -> bool:
+        """Take the gaps of a window; False, and none is taken, where these are too many."""
+        single, wide = parted(gaps)
+        if len(wide) > WIDE_GAPS or len(single) > targets.SPAN:
+            return False
+        self.next.single += single
+        self.next.wide += wide
+        self.next.windows += 1
+        self.next.upto = upto
+        return True
+
+    def probe(self) -> Iterator[Batch]:
+        """Begin to look into what was gathered, if it is enough; yield what is due by now."""
+        if (
+            len(self.next.single) >= self.reading.enough()
+            or len(self.next.wide) >= sources.RANGES
+            or self.next.windows >= GATHERED
+        ):
+            self._begin()
+        while self.begun and (self.begun[0].is_due() or len(self.begun) > AHEAD):
+            yield from self.begun.popleft().batches(self.source)
+
+    def finish(self) -> Iterator[Batch]:
+        """Yield all that the sources hold in the gaps that were gathered."""
+        self._begin()
+        while self.begun:
+            yield from self.begun.popleft().batches(self.source)
+
+    def _begin(self) -> None:
+        if self.next.windows:
+            self.next.counting = self.reading.count(self.next.single)
+            self.begun.append(self.next)
+            self.next = _Probe()
 
 
 def _bounded(found: dict[int, int], upto: int | None) -> Iterator[Batch]:

@@ -1,0 +1,146 @@
+"""Several connections that read sources at once: the same findings, and none left open."""
+
+import logging
+import threading
+
+import pytest
+from django.db import connections, transaction
+
+from tests.apps.archive.models import Entry, Shelf
+from tests.settings import LAYOUT
+from xdbrel import relations
+from xdbrel.integrity import ends, readers, targets
+from xdbrel.integrity.ranges import KeyRange
+from xdbrel.integrity.scan import scan
+from xdbrel.integrity.strategies import STRATEGIES
+from xdbrel.integrity.throttle import Throttle
+
+pytestmark = [
+    pytest.mark.django_db(databases="__all__", transaction=True),
+    pytest.mark.skipif(LAYOUT == "sqlite", reason="SQLite is in the process itself"),
+]
+
+HANDLE = "archive.Entry.shelf"
+
+
+@pytest.fixture(autouse=True)
+def several(monkeypatch):
+    """Small parts and windows, and several connections for each server."""
+    monkeypatch.setattr(readers, "PART", 3)
+    monkeypatch.setattr(readers, "_WAITING", {"mysql", "postgresql"})
+    monkeypatch.setattr(targets, "SPAN", 32)
+
+
+@pytest.fixture
+def orphans():
+    """Sources of every third key, targets of every fifth and far away: key → rows."""
+    there = [*range(0, 300, 5), 5_000]
+    held = [*range(0, 300, 3), *range(0, 300, 6), 1_000, 4_999, 9_000]
+    Shelf.objects.bulk_create([Shelf(number=number) for number in there])
+    Entry.objects.bulk_create([Entry(shelf_id=number) for number in held])
+    return {key: held.count(key) for key in sorted(set(held) - set(there))}
+
+
+def made(monkeypatch):
+    """Return a list that takes every connection made beside the scan's own."""
+    found = []
+    copy = type(connections["blog"]).copy
+
+    def noted(connection, alias=None):
+        found.append(copy(connection, alias))
+        return found[-1]
+
+    monkeypatch.setattr(type(connections["blog"]), "copy", noted)
+    return found
+
+
+def none_left(others):
+    assert all(other.connection is None for other in others)
+    assert not [thread for thread in threading.enumerate() if "xdbrel" in thread.name]
+
+
+@pytest.mark.parametrize("strategy", ["gaps", "bitmap"])
+def test_same_findings_position_by_position(orphans, strategy, monkeypatch):
+    others = made(monkeypatch)
+    monkeypatch.setattr("xdbrel.integrity.strategies.gaps.DENSE", 1)
+    source, target = ends.of(relations.get(HANDLE))
+    found, upto = {}, -1
+    for batch in STRATEGIES[strategy](source, target, KeyRange(), 4):
+        assert all(key > upto for key in batch.found)
+        found.update(batch.found)
+        upto = upto if batch.upto is None else batch.upto
+    assert found == orphans
+    assert len(others) == 4
+    none_left(others)
+
+
+def test_scan_by_several(orphans, settings, monkeypatch):
+    """They are bounded like the scan's own connection, and write nothing."""
+    others = made(monkeypatch)
+    bounded = []
+    bound = readers.statement_time.bound
+    monkeypatch.setattr(
+        readers.statement_time,
+        "bound",
+        lambda connection: (bounded.append(connection), bound(connection))[1],
+    )
+    monkeypatch.setattr("xdbrel.integrity.strategies.gaps.DENSE", 1)
+    settings.XDBREL = {**settings.XDBREL, "SCAN_READERS": 2}
+    result = scan(relations.get(HANDLE), strategy="gaps")
+    assert (result.distinct_keys, result.orphans) == (len(orphans), sum(orphans.values()))
+    assert len(others) == 2
+    assert [one for one in bounded if one in others]
+    none_left(others)
+
+
+def test_closed_before_the_end(orphans, monkeypatch):
+    others = made(monkeypatch)
+    monkeypatch.setattr("xdbrel.integrity.strategies.gaps.DENSE", 1)
+    source, target = ends.of(relations.get(HANDLE))
+    batches = STRATEGIES["gaps"](source, target, KeyRange(), 4)
+    while not next(batches).found:
+        pass
+    assert others
+    batches.close()
+    none_left(others)
+
+
+def test_server_without_a_connection_to_give(orphans, monkeypatch, caplog):
+    """Where no other connection can be made, the scan goes on by its own, and says so once."""
+    copy = type(connections["blog"]).copy
+
+    def misled(connection, alias=None):
+        other = copy(connection, alias)
+        other.settings_dict["NAME"] = "xdbrel_there_is_none"
+        return other
+
+    monkeypatch.setattr(type(connections["blog"]), "copy", misled)
+    monkeypatch.setattr("xdbrel.integrity.strategies.gaps.DENSE", 1)
+    source, target = ends.of(relations.get(HANDLE))
+    with caplog.at_level(logging.WARNING, "xdbrel"):
+        found = {}
+        for batch in STRATEGIES["gaps"](source, target, KeyRange(), 4):
+            found.update(batch.found)
+    assert found == orphans
+    (record,) = caplog.records
+    assert record.getMessage().startswith(
+        "The scan of archive.Entry.shelf goes on by one connection to blog: "
+    )
+    assert (record.action, record.relation, record.alias) == ("scan_alone", HANDLE, "blog")
+
+
+def test_own_transaction(orphans):
+    """What the transaction has written, no other connection would see."""
+    source, _ = ends.of(relations.get(HANDLE))
+    with transaction.atomic(using="blog"):
+        Entry.objects.create(shelf_id=7)
+        with readers.Readers(source, 4) as reading:
+            assert reading.number == 1
+            assert reading.count([7, 11, 13, 17]).result() == {7: 1}
+
+
+def test_one_where_load_is_spared(settings):
+    settings.XDBREL = {**settings.XDBREL, "SCAN_READERS": 3}
+    assert Throttle().readers() == 3
+    assert Throttle(max_load=0.5).readers() == 1
+    assert Throttle(keys_per_second=10).readers() == 1
