@@ -151,6 +151,17 @@ FROM pragma_table_info(%s) c WHERE c.name = %s COLLATE NOCASE
 """
 
 
+_SQLITE_ANALYZED = "SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'"
+
+# Of each index: rows, then how many of them share the first column's value, on average.
+_SQLITE_STATISTICS = """
+SELECT s.stat FROM sqlite_stat1 s
+JOIN pragma_index_list(%s) l ON l.name = s.idx AND l.partial = 0
+JOIN pragma_index_info(l.name) x ON x.seqno = 0
+WHERE s.tbl = %s AND x.name = %s COLLATE NOCASE
+"""
+
+
 def _sqlite(connection: Any, table: str, name: str) -> Column:
     with connection.cursor() as cursor:
         cursor.execute(_SQLITE, [table] * 5 + [name])
@@ -163,6 +174,12 @@ def _sqlite(connection: Any, table: str, name: str) -> Column:
             # Rows are not counted: the last one's number is found at once, and seldom far off.
             cursor.execute(f"SELECT MAX(rowid) FROM {connection.ops.quote_name(table)}")  # noqa: S608
             rows = cursor.fetchone()[0] or 0
+        cursor.execute(_SQLITE_ANALYZED)
+        distinct = None
+        if cursor.fetchone() is not None and rows:
+            cursor.execute(_SQLITE_STATISTICS, [table, table, name])
+            each = [float(told.split()[1]) for (told,) in cursor.fetchall()]
+            distinct = round(rows / max(1.0, min(each))) if each else None
     head, _, rest = kind.partition("(")
     length = rest.partition(")")[0].strip()
     return Column(
@@ -172,6 +189,7 @@ def _sqlite(connection: Any, table: str, name: str) -> Column:
         indexed=bool(is_rowid or indexes),
         unique=bool(is_rowid or unique),
         rows=rows,
+        distinct=distinct,
     )
 
 
