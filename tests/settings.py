@@ -88,6 +88,7 @@ XDBREL = {
         "freight.Dock": "blog",
         "freight.Sign": "blog",
         "climate": "default",
+        "climate.Marker": "blog",
         "climate.Trip": "blog",
         "climate.Outing": "blog",
         "climate.Stop": "blog",

@@ -53,7 +53,10 @@ def _from_pages(source: End, size: int) -> list[Any] | None:
     stands in a parent's.
     """
     model = source.model
-    if source.field.model._meta.concrete_model is not model._meta.concrete_model:
+    if (
+        source.is_composite
+        or source.field.model._meta.concrete_model is not model._meta.concrete_model
+    ):
         return None
     connection = connections[source.using]
     table = connection.ops.quote_name(model._meta.db_table)
@@ -135,6 +138,11 @@ def _followers(source: End, places: Sequence[Any]) -> list[Any]:
     everything = source.model._base_manager.using(source.using)
     connection = connections[source.using]
     found: list[Any] = []
+    if source.is_composite:
+        for place in places:
+            rows = everything.filter(pk__gte=place).order_by("pk")
+            found += rows.values_list(source.attname, flat=True)[:1]
+        return found
     for chunk in keys.chunks(places, LOOKUPS):
         parts, params = [], []
         for number, place in enumerate(chunk):

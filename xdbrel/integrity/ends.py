@@ -17,6 +17,7 @@ from typing import Any
 from django.core.exceptions import EmptyResultSet, ValidationError
 from django.db import connections, models
 from django.db.models import ExpressionWrapper, F, Func, Q
+from django.db.models.fields.composite import CompositePrimaryKey
 from django.db.models.lookups import (
     GreaterThan,
     GreaterThanOrEqual,
@@ -27,7 +28,7 @@ from django.db.models.sql.compiler import SQLCompiler
 
 from xdbrel import keys
 from xdbrel.integrity import columns
-from xdbrel.relations import Relation
+from xdbrel.relations import Relation, is_composite
 
 _INTEGERS = (models.IntegerField, models.AutoField)
 _TEXTS = (models.CharField, models.TextField)
@@ -63,6 +64,9 @@ class End:
 
     ``field`` may be a parent's: a multi-table child is asked through its parent link.
 
+    Keys of several columns are tuples; each of the columns is one of ``parts``. What a scan
+    asks of them is in ``tuples``.
+
     The column of an unmanaged table may be of another type than its field says. Keys are
     then what the column holds, texts of digits, say, and ``own`` makes one end's of the
     other's.
@@ -85,7 +89,7 @@ class End:
     def rows(self, condition: Q | None = None) -> models.QuerySet[Any]:
         """Return the rows that hold a key, in no order."""
         found = self.model._base_manager.using(self.using).order_by()
-        if self.field.null:
+        if any(part.null for part in self.fields):
             found = found.filter(**{f"{self.attname}__isnull": False})
         return found if condition is None else found.filter(condition)
 
@@ -103,8 +107,39 @@ class End:
         return Q(*(_LOOKUPS[lookup](self.key, self.own(bound)) for lookup, bound in given.items()))
 
     @cached_property
+    def fields(self) -> tuple[models.Field[Any, Any], ...]:
+        """The fields that hold the key: several, or the one that it is."""
+        if is_composite(self.field):
+            own: tuple[models.Field[Any, Any], ...] = self.field.local_related_fields  # type: ignore[attr-defined]
+            return own
+        if isinstance(self.field, CompositePrimaryKey):
+            return keys.columns_of(self.field)
+        return (self.field,)
+
+    @property
+    def is_composite(self) -> bool:
+        """Whether keys are tuples: those of several columns."""
+        return len(self.fields) > 1
+
+    @cached_property
+    def parts(self) -> tuple[End, ...]:
+        """This end, for each of the columns alone."""
+        return tuple(End(self.relation, self.model, one, self.using) for one in self.fields)
+
+    @cached_property
     def column(self) -> columns.Column:
-        """What the database says of the key's column, looked up once."""
+        """What the database says of the key's column, looked up once.
+
+        Of several columns: whether an index begins with one of them, and the most different
+        values that one of them has.
+        """
+        if self.is_composite:
+            known = [part.column for part in self.parts]
+            return columns.Column(
+                indexed=any(one.indexed for one in known),
+                rows=known[0].rows,
+                distinct=max((one.distinct for one in known if one.distinct), default=None),
+            )
         table, name = self.field.model._meta.db_table, self.field.column
         return columns.Column() if name is None else columns.look_up(self.using, table, name)
 
@@ -175,6 +210,9 @@ class End:
 
     def own(self, key: Any) -> Any:
         """Return the other end's ``key`` as this one's; None where it can have no such key."""
+        if self.is_composite:
+            owned = tuple(part.own(one) for part, one in zip(self.parts, key, strict=True))
+            return owned if keys.is_whole(owned) else None
         try:
             if self._is_number:
                 return self._own_integer(key)
@@ -238,6 +276,9 @@ def ordered_alike(first: End, second: End) -> bool:
     first, differently from release to release. Text goes by collations, which no two
     databases share for certain.
     """
+    if first.is_composite:
+        pairs = zip(first.parts, second.parts, strict=True)
+        return all(ordered_alike(one, other) or _are_sorted_by(one, other) for one, other in pairs)
     if first.is_integer and second.is_integer:
         return True
     ordering = ("postgresql", "sqlite")
@@ -247,6 +288,17 @@ def ordered_alike(first: End, second: End) -> bool:
         and first.vendor == second.vendor
         and first.vendor in ordering
     )
+
+
+def _are_sorted_by(first: End, second: End) -> bool:
+    """Tell whether tuples are put in one order by what these columns of theirs hold.
+
+    Days and moments have one order; texts are sorted by their bytes for it (``Exact``).
+    """
+    return any(
+        _is_plain(first.key_field, (kind,)) and _is_plain(second.key_field, (kind,))
+        for kind in (models.DateTimeField, models.DateField, models.CharField, models.TextField)
+    ) or (first.is_text and second.is_text)
 
 
 @dataclass(frozen=True)

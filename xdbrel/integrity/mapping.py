@@ -14,6 +14,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
+from xdbrel import keys
 from xdbrel.integrity.ends import End
 from xdbrel.integrity.exceptions import BadMapping
 
@@ -47,6 +48,15 @@ def load(path: str, relation: str) -> list[tuple[Any, Any]]:
     return [(old, new) for old, new in pairs]
 
 
+def _key(written: Any, source: End) -> Any:
+    """Return a key as the field has it; of several columns it is written as a list."""
+    if not source.is_composite:
+        return source.key_field.to_python(written)
+    if not isinstance(written, (list, tuple)) or len(written) != len(source.fields):
+        raise ValidationError(f"is no list of {len(source.fields)} values")
+    return keys.decode([written], source.field)[0]
+
+
 def decode(given: Mapping[Any, Any] | Iterable[tuple[Any, Any]], source: End) -> dict[Any, Any]:
     """Return the mapping with keys of the field's own type; raises ``BadMapping``."""
     relation = source.relation.handle
@@ -54,11 +64,11 @@ def decode(given: Mapping[Any, Any] | Iterable[tuple[Any, Any]], source: End) ->
     pairs = given.items() if isinstance(given, Mapping) else given
     for old, new in pairs:
         try:
-            key = source.key_field.to_python(old)
-            new_key = None if new is None else source.key_field.to_python(new)
+            key = _key(old, source)
+            new_key = None if new is None else _key(new, source)
         except ValidationError as error:
             raise BadMapping(relation, f"{old!r} → {new!r}: {error.messages[0]}") from error
-        if key is None:
+        if not keys.is_whole(key):
             raise BadMapping(relation, "None is no old key")
         if decoded.setdefault(key, new_key) != new_key:
             raise BadMapping(relation, f"the old key {key!r} has two new ones")

@@ -79,6 +79,8 @@ def choose(source: End, target: End) -> Choice:
         return Choice("push", f"no index leads to {_label(source)}, so it is read in few pages")
     if possible == {"push"}:
         return Choice("push", "the two databases do not put such keys in one order")
+    if source.is_composite and any(part.is_text for part in source.parts):
+        return Choice("push", "keys hold texts, which no index has in one order on both sides")
     rows, targets = source.column.rows, target.column.rows
     integers = "gaps" in possible
     usual = "gaps" if integers else "merge"

@@ -19,6 +19,7 @@ from xdbrel.exceptions import describe_keys
 from xdbrel.integrity import quarantine, targets
 from xdbrel.integrity.ends import End
 from xdbrel.integrity.exceptions import CannotRepair, UnknownPolicy
+from xdbrel.relations import assignments
 
 #: Most rows of one batch, where a policy has to hold them and what hangs on them in memory.
 HELD_ROWS = 1_000
@@ -89,7 +90,9 @@ def _check_null(act: Act, policy: str) -> None:
         raise CannotRepair(
             act.source.relation.handle,
             policy,
-            "the field is not null=True",
+            "none of its columns is null=True"
+            if act.source.is_composite
+            else "the field is not null=True",
             "Use 'delete', or 'set_default' with a default, or let the field be null.",
         )
 
@@ -151,7 +154,9 @@ def _delete(act: Act, rows: Sequence[tuple[Any, Any]]) -> Mapping[str, int]:
 
 
 def _set(act: Act, rows: Sequence[tuple[Any, Any]], key: Any) -> Mapping[str, int]:
-    changed = rows_with(act.source, [pk for pk, _ in rows]).update(**{act.source.attname: key})
+    changed = rows_with(act.source, [pk for pk, _ in rows]).update(
+        **assignments(act.source.field, key)
+    )
     return {act.source.model._meta.label: changed}
 
 

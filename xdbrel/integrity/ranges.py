@@ -48,7 +48,7 @@ def split(source: End, target: End, parts: int, *, strategy: str) -> list[KeyRan
     walks through, and not by the arithmetic of keys: these may be anything but even. Where no
     rows can be drawn, or each range would read the whole table, there is one range.
     """
-    if parts < 2 or not source.column.indexed:
+    if parts < 2 or not source.column.indexed or source.is_composite:
         return [KeyRange()]
     walked = target if strategy in _BY_TARGETS else source
     if _leads_astray(walked):

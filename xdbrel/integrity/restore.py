@@ -347,11 +347,15 @@ class _Work:
         """Yield the unit of each row, just inserted, that points at what is not there."""
         using = self.source.using
         by_pk = {decode_pk(model, row.key): row for row in rows}
-        fields: Any = model._meta.local_concrete_fields
+        fields: Any = [
+            field
+            for field in model._meta.local_fields
+            if field.concrete or getattr(field, "crosses_databases", False)
+        ]
         for one in fields:
             if one.remote_field is None:
                 continue
-            if self.without_targets and not one.db_constraint:
+            if self.without_targets and not getattr(one, "db_constraint", False):
                 continue
             asked = [
                 # What was taken for having no target was looked at before.
@@ -423,5 +427,5 @@ def _values(
     for chunk in keys.chunks(pks, keys.chunk_size(using, model._meta.pk, listed=True)):
         rows = model._base_manager.using(using).filter(pk__in=chunk).order_by()
         for pk, value in rows.values_list("pk", field.attname):
-            if value is not None:
+            if keys.is_whole(value):
                 yield pk, value

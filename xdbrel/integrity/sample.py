@@ -17,6 +17,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from xdbrel import keys
 from xdbrel.caching import uncached
 from xdbrel.conf import settings
 from xdbrel.integrity import draws, ends, statement_time, targets
@@ -83,7 +84,7 @@ def sample(relation: Relation, size: int, *, seed: int | None = None) -> Estimat
     started = time.perf_counter()
     with uncached(), statement_time.bounded(source, target):
         drawn, rows = draws.draw(source, size, random.Random(seed))  # noqa: S311
-        counted = Counter(key for key in drawn if key is not None)
+        counted = Counter(filter(keys.is_whole, drawn))
         absent = targets.missing(target, list(counted)) if counted else []
         orphaned = sum(counted[key] for key in absent)
         share = orphaned / len(drawn) if drawn else 0.0

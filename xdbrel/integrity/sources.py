@@ -15,6 +15,7 @@ from django.db.models import Count, Q, QuerySet, TextField
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
 
 from xdbrel import keys
+from xdbrel.integrity import tuples
 from xdbrel.integrity.ends import KEY, End, Exact, Fetched, decode, fetch
 from xdbrel.integrity.ranges import KeyRange
 
@@ -46,6 +47,8 @@ class Page:
 
 def pages(source: End, within: KeyRange) -> Iterator[Page]:
     """Yield the distinct keys in a range, page by page, in the database's order."""
+    if source.is_composite:
+        return (Page(found, upto) for found, upto in tuples.pages(source, within))
     if not source.column.indexed:
         return _pages_without_index(source, within)
     return _pages_of_text(source, within) if source.is_text else _pages(source, within)
@@ -78,6 +81,10 @@ def fetched_pages(source: End, within: KeyRange, *, packed: bool) -> Iterator[Fe
 def count(source: End, wanted: Sequence[Any]) -> dict[Any, int]:
     """Return how many rows hold each of ``wanted``, exactly as written; none, no entry."""
     found: dict[Any, int] = {}
+    if source.is_composite:
+        for chunk in keys.chunks(wanted, source.chunk_size()):
+            found.update(tuples.count(source, chunk))
+        return found
     for chunk in keys.chunks(wanted, source.chunk_size()):
         # What was written down may be read back otherwise than a column of another type has it.
         asked = {source.own(key): key for key in chunk}

@@ -17,7 +17,7 @@ from django.db.models import Value
 from django.db.models.lookups import Exact as Equals
 
 from xdbrel import keys
-from xdbrel.integrity import words
+from xdbrel.integrity import tuples, words
 from xdbrel.integrity.ends import KEY, LEAST, MOST, End, fetch, says_integer
 from xdbrel.integrity.ranges import KeyRange
 from xdbrel.integrity.words import Words
@@ -74,6 +74,8 @@ def missing(target: End, wanted: Sequence[Any]) -> list[Any]:
 
 def _lacking(target: End, wanted: Sequence[Any]) -> list[Any]:
     """Return those of the target's own keys that no row has, in a statement or two."""
+    if target.is_composite:
+        return tuples.lacking(target, wanted)
     shipped = _shipped(target, wanted)
     if shipped is not None:
         template, param = shipped

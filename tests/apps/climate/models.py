@@ -27,6 +27,14 @@ class Region(models.Model):
         ]
 
 
+class Cell(models.Model):
+    """A composite primary key without text."""
+
+    pk = models.CompositePrimaryKey("x", "y")
+    x = models.IntegerField()
+    y = models.IntegerField()
+
+
 class Placed(models.Model):
     """An abstract base that declares a relation."""
 
@@ -100,4 +108,18 @@ class Fare(models.Model):
         to_fields=("country", "number"),
         verify=True,
         related_name="fares",
+    )
+
+
+class Marker(models.Model):
+    """Is left behind by its cell. At home in ``blog``."""
+
+    x = models.IntegerField(db_index=True)
+    y = models.IntegerField(null=True)
+    cell = CrossDBCompositeForeignKey(
+        Cell,
+        models.DO_NOTHING,
+        from_fields=("x", "y"),
+        on_update=models.DO_NOTHING,
+        related_name="markers",
     )

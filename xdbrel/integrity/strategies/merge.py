@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from xdbrel.integrity import sources, targets
+from xdbrel.integrity import sources, targets, tuples
 from xdbrel.integrity.ends import End, decode
 from xdbrel.integrity.ranges import KeyRange
 from xdbrel.integrity.strategies.absent import counted
@@ -25,6 +25,9 @@ def merge(
     Where the target has many more keys in that range than the page, the page's keys are
     looked up at the target instead.
     """
+    if source.is_composite:
+        yield from _merged_tuples(source, target, within)
+        return
     packed = source.vendor == target.vendor == "postgresql"
     sparse = 0
     for page in sources.fetched_pages(source, within, packed=packed):
@@ -42,3 +45,14 @@ def merge(
             absent = decode(source, set(page.keys).difference(there))
         (upto,) = decode(source, [page.last])
         yield Batch(len(page.keys), counted(source, absent), upto)
+
+
+def _merged_tuples(source: End, target: End, within: KeyRange) -> Generator[Batch, None, None]:
+    """Compare pages of tuples. What differs is looked up where texts are compared otherwise."""
+    has_texts = any(part.is_text for part in target.parts)
+    for page, upto in tuples.pages(source, within, by_bytes=True):
+        there = tuples.present(target, page[0], upto, 2 * sources.PAGE)
+        absent = page if there is None else [key for key in page if key not in there]
+        if there is None or has_texts:
+            absent = targets.missing(target, absent) if absent else []
+        yield Batch(len(page), counted(source, absent), upto)
