@@ -16,6 +16,7 @@ from django.db.models.sql.constants import INNER, LOUTER
 from django.db.models.sql.datastructures import BaseTable
 from django.db.models.sql.where import WhereNode
 
+from xdbrel import placement
 from xdbrel.query import places, references
 from xdbrel.query.state import root_of
 
@@ -121,6 +122,9 @@ def find(compiler: Any, *, together: bool = True) -> list[Block]:
         if home is None:
             continue
         block = of.get(entry.parent_alias)
+        if block is not None and placement.same_home(block.home, home):
+            # Another replica may be at another moment.
+            home = block.home
         if not together or block is None or block.home != home or not _joins(block, entry):
             block = Block(home=home, model=model, entry=entry)
             blocks.append(block)
@@ -138,9 +142,12 @@ def home_of(compiler: Any, model: Any) -> str | None:
     """
     here = compiler.connection.alias
     home = places.elsewhere(model, here)
-    if home is None:
-        return None
     asked = root_of(compiler).query.model
+    if home is None:
+        # Who asks for rows of a database by its name gets what it has; all others, what the
+        # routers say.
+        home = places.told_elsewhere(model, here)
+        return None if home is None or places.told_elsewhere(asked, here) else home
     if asked is None or places.elsewhere(asked, here) != home:
         return home
     return None if places.stands(asked, here) and places.stands(model, here) else home

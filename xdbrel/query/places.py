@@ -1,9 +1,10 @@
 """Where the tables of a query live, as seen from the database that runs it.
 
 Owns the answer to one question: is this table here, or in which other database? A model is
-here if its home is; if it may live here (a table that stands in every database); and where
-the routers only name homes, if this is the one named. What stands in a database by its own
-account is asked only of one that was named for a model that lives elsewhere.
+here if its home is; if it may live here (a table that stands in every database) and no router
+sends its reads elsewhere; and where the routers only name homes, if this is the one named. What
+stands in a database by its own account is asked only of one that was named for a model that
+lives elsewhere.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _several: bool | None = None
 #: each time, since a home may depend on the request.
 _allowed: dict[tuple[type[models.Model], str], bool | None] = {}
 _asked: tuple[Any, Any] = (None, None)
+#: Whether the routers let a model live in several databases, by their own words.
+_in_several: dict[type[models.Model], bool] = {}
 #: Seconds for which it is taken to hold that a table stands somewhere, or does not.
 KEEP = 60.0
 _standing: dict[tuple[str, str], tuple[float, bool]] = {}
@@ -44,6 +47,7 @@ def forget(**kwargs: Any) -> None:
     global _several
     _several = None
     _allowed.clear()
+    _in_several.clear()
     _standing.clear()
 
 
@@ -70,15 +74,27 @@ def elsewhere(model: type[models.Model] | None, alias: str) -> str | None:
     return read
 
 
-def may_be_here(model: type[models.Model] | None, alias: str) -> bool:
-    """Tell whether the one table of a query may be at ``alias``, without asking for its home.
+def told_elsewhere(model: type[models.Model] | None, alias: str) -> str | None:
+    """Return where the routers read ``model``, if that is not ``alias``, where it may live too.
 
-    A quick look for queries of one table. Models that no app has, those of a migration's
-    state and of Django's record of migrations, are where the query says.
+    A catch-all ``allow_migrate()`` makes tables in every database, of which one has the rows.
+    """
+    if model is None or not _has_several_places(model._meta.concrete_model or model):
+        return None
+    read = placement.spoken("db_for_read", model._meta.concrete_model or model)
+    return None if read is None or placement.same_home(read, alias) else read
+
+
+def may_be_here(model: type[models.Model] | None, alias: str) -> bool:
+    """Tell whether the one table of a query is at ``alias``, as far as a quick look can tell.
+
+    Models that no app has, those of a migration's state and of Django's record of migrations,
+    are where the query says.
     """
     if model is None or model._meta.apps is not apps:
         return True
-    return _said(model._meta.concrete_model or model, alias) is not False
+    model = model._meta.concrete_model or model
+    return _said(model, alias) is not False and not _has_several_places(model)
 
 
 def stands(model: type[models.Model], alias: str) -> bool:
@@ -96,17 +112,38 @@ def stands(model: type[models.Model], alias: str) -> bool:
 
 def _said(model: type[models.Model], alias: str) -> bool | None:
     """Return what the routers say of ``model`` at ``alias``; ``None`` where all are silent."""
-    global _asked
-    # Other routers, or other settings of ours, say something else.
-    routers, homes = django_router.routers, given()
-    if _asked[0] is not routers or _asked[1] is not homes:
-        _allowed.clear()
-        _asked = (routers, homes)
+    _heed_changes()
     try:
         return _allowed[model, alias]
     except KeyError:
         said = _allowed[model, alias] = _ask(model, alias)
         return said
+
+
+def _has_several_places(model: type[models.Model]) -> bool:
+    """Tell whether the routers let ``model`` live in several databases, by their own words.
+
+    xdbrel's own tables do not count: whoever asks for them names the database.
+    """
+    if model._meta.app_label == "xdbrel" or model._meta.apps is not apps:
+        return False
+    _heed_changes()
+    try:
+        return _in_several[model]
+    except KeyError:
+        allowed = {placement.primary(alias) for alias in connections if _said(model, alias)}
+        found = _in_several[model] = len(allowed) > 1
+        return found
+
+
+def _heed_changes() -> None:
+    """Forget what the routers said, if there are others, or other settings of ours."""
+    global _asked
+    routers, homes = django_router.routers, given()
+    if _asked[0] is not routers or _asked[1] is not homes:
+        _allowed.clear()
+        _in_several.clear()
+        _asked = (routers, homes)
 
 
 def _ask(model: type[models.Model], alias: str) -> bool | None:
