@@ -11,12 +11,15 @@ class XdbrelConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from xdbrel import caching, checks, routers  # noqa: F401  (checks registers itself)
+        from xdbrel import caching, checks, constraints, routers  # noqa: F401  (checks registers itself)
         from xdbrel.cascade import dispatch, key_changes, key_watch, plan, raw_delete
         from xdbrel.cascade.triggers import migrating
-        from xdbrel.fields import fixtures, on_delete
+        from xdbrel.fields import adoption, fixtures, on_delete
         from xdbrel.query import hook
 
+        # First: what follows looks at the relations that there are.
+        adoption.adopt_all()
+        constraints.install()
         fixtures.install()
         on_delete.collect = plan.collect
         dispatch.catch_up = key_changes.catch_up

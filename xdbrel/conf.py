@@ -96,6 +96,17 @@ class Choice(Setting[str | Sequence[str]]):
         return isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value)
 
 
+class Listing(Setting[Sequence[str]]):
+    """A setting that is a list of strings."""
+
+    def __init__(self, meaning: str) -> None:
+        super().__init__((), meaning)
+        self.expected = "a list of strings"
+
+    def _is_of_its_type(self, value: Any) -> bool:
+        return isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value)
+
+
 def given() -> Mapping[str, Any]:
     """Return ``settings.XDBREL`` as the project wrote it, or an empty mapping.
 
@@ -118,6 +129,7 @@ class Settings:
     REPLICAS = Setting[Mapping[str, str]](
         {}, "alias of a replica → alias of its primary; both count as one home"
     )
+    ADOPT = Listing("handles of other apps' plain relations that are to cross, read at start")
     READ_YOUR_WRITES_SECONDS = Setting[float](
         5.0, "how long a writer reads from the primary (PrimaryReplicaRouter)"
     )

@@ -11,13 +11,15 @@ One module for each subject; each id has a section in docs/checks.md:
 * ``columns`` (060-062): what the databases hold; tagged ``database``, since these connect;
 * ``triggers`` (070-073): what captures beside the ORM; tagged ``database`` too;
 * ``workers`` (080-081): what workers have noted; tagged ``database`` as well;
-* ``composite`` (120-124): relations over several columns.
+* ``composite`` (120-124): relations over several columns;
+* ``adoption`` (140-141): other apps' relations that are to cross; 141 is tagged ``database``.
 
-All but those of ``columns``, ``triggers`` and ``workers`` bear the tag ``xdbrel``; the two on
-Celery's schedule and those of ``workers`` are deployment checks.
+All but those of ``columns``, ``triggers`` and ``workers``, and that one, bear the tag ``xdbrel``;
+the two on Celery's schedule and those of ``workers`` are deployment checks.
 """
 
 from xdbrel.checks import (
+    adoption,
     caches,
     columns,
     composite,
@@ -31,6 +33,7 @@ from xdbrel.checks import (
 )
 
 __all__ = [
+    "adoption",
     "caches",
     "columns",
     "composite",

@@ -14,6 +14,8 @@ from django.db import models
 
 from xdbrel import placement
 from xdbrel.checks.scope import Found, check, home, is_resolved, models_of, parted
+from xdbrel.fields.adoption import why_not
+from xdbrel.relations import handle_of
 
 #: By app of Django's: the id of its finding, and what has to stay with it.
 _RULES = {
@@ -22,6 +24,9 @@ _RULES = {
     "flatpages": ("xdbrel.E042", "Flat pages are linked to sites"),
     "redirects": ("xdbrel.E042", "Redirects are linked to sites"),
 }
+#: Where relations can be adopted. Permissions are made for each database beside its content
+#: types, and many-to-many tables join both sides.
+_ADOPTABLE = {"xdbrel.E041", "xdbrel.E042"}
 
 
 def is_ruled(model: type[models.Model]) -> bool:
@@ -39,14 +44,20 @@ def check_contrib_apps(app_configs: Any = None, **kwargs: Any) -> Found:
         if model._meta.proxy or model._meta.auto_created or not is_ruled(model):
             continue
         check_id, reason = _RULES[model._meta.app_label]
-        for target in _plain_targets(model):
+        for field in _plain_fields(model):
+            target: Any = field.remote_field.model
             homes = parted(model, target)
             if homes:
                 apps_in_question = sorted({model._meta.app_label, target._meta.app_label})
                 yield checks.Error(
                     f"{model._meta.label} lives in {homes[0]!r} and {target._meta.label} in "
                     f"{homes[1]!r}. {reason}, within one database.",
-                    hint=f'Give {" and ".join(apps_in_question)} one home in XDBREL["HOMES"].',
+                    hint=f'Give {" and ".join(apps_in_question)} one home in XDBREL["HOMES"]'
+                    + (
+                        f", or name '{handle_of(field)}' in XDBREL[\"ADOPT\"]."
+                        if check_id in _ADOPTABLE and why_not(field) is None
+                        else "."
+                    ),
                     obj=model,
                     id=check_id,
                 )
@@ -106,11 +117,11 @@ def check_generic_relations(app_configs: Any = None, **kwargs: Any) -> Found:
                 )
 
 
-def _plain_targets(model: type[models.Model]) -> Iterator[type[models.Model]]:
+def _plain_fields(model: type[models.Model]) -> Iterator[Any]:
     for field in (*model._meta.local_fields, *model._meta.local_many_to_many):
         if (
             isinstance(field, (models.ForeignKey, models.ManyToManyField))
             and not getattr(field, "crosses_databases", False)
             and is_resolved(field)
         ):
-            yield field.remote_field.model
+            yield field

@@ -21,7 +21,8 @@ from xdbrel.checks.scope import (
     models_of,
     parted,
 )
-from xdbrel.relations import Relation
+from xdbrel.fields.adoption import why_not
+from xdbrel.relations import Relation, handle_of
 
 _ONE_HOME = 'give both models one home in XDBREL["HOMES"]'
 
@@ -115,10 +116,17 @@ def _check_foreign_key(field: models.ForeignKey[Any, Any]) -> Found:
     yield checks.Error(
         f"{field.model._meta.label}.{field.name} is a plain {type(field).__name__} from "
         f"{home(field.model)!r} to {target._meta.label} in {home(target)!r}.",
-        hint=f"Declare it as xdbrel.CrossDB{kind}, or {_ONE_HOME}.",
+        hint=f"Declare it as xdbrel.CrossDB{kind}, {adoptable(field)}or {_ONE_HOME}.",
         obj=field,
         id="xdbrel.E020",
     )
+
+
+def adoptable(field: models.ForeignKey[Any, Any]) -> str:
+    """Return the part of a hint for who cannot declare the field anew."""
+    if why_not(field) is not None:
+        return ""
+    return f"name '{handle_of(field)}' in XDBREL[\"ADOPT\"] if the app is not yours, "
 
 
 def _check_many_to_many(field: models.ManyToManyField[Any, Any]) -> Found:

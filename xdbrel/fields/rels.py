@@ -50,6 +50,8 @@ class CrossDBRelMixin:
             return True
         if not apps.models_ready or isinstance(self.model, str) or _asking.get():
             return True
+        if not hasattr(self.field, "model"):
+            return True  # A field that no model has yet.
         asking = _asking.set(True)
         try:
             source = placement.home(self.field.model)

@@ -53,8 +53,16 @@ def test_e041_admin(settings):
     settings.XDBREL = {"HOMES": {**HOMES, "admin": "shop"}}
     found = contrib.check_contrib_apps()
     assert [(message.id, message.hint) for message in found] == [
-        ("xdbrel.E041", 'Give admin and auth one home in XDBREL["HOMES"].'),
-        ("xdbrel.E041", 'Give admin and contenttypes one home in XDBREL["HOMES"].'),
+        (
+            "xdbrel.E041",
+            'Give admin and auth one home in XDBREL["HOMES"], or name '
+            "'admin.LogEntry.user' in XDBREL[\"ADOPT\"].",
+        ),
+        (
+            "xdbrel.E041",
+            'Give admin and contenttypes one home in XDBREL["HOMES"], or name '
+            "'admin.LogEntry.content_type' in XDBREL[\"ADOPT\"].",
+        ),
     ]
     assert found[0].msg == (
         "admin.LogEntry lives in 'shop' and auth.User in 'default'. The admin's log is linked to "
@@ -110,7 +118,8 @@ def test_e042_sites():
             "xdbrel.E042",
             "redirects.Redirect lives in 'shop' and sites.Site in 'default'. Redirects are "
             "linked to sites, within one database.",
-            'Give redirects and sites one home in XDBREL["HOMES"].',
+            'Give redirects and sites one home in XDBREL["HOMES"], or name '
+            "'redirects.Redirect.site' in XDBREL[\"ADOPT\"].",
         ],
     ]
 

@@ -30,7 +30,8 @@ def test_e020_foreign_key(blog_models):
     assert found_by(homes.check_plain_relations, blog_models) == [
         Error(
             "blog.Note.author is a plain ForeignKey from 'blog' to auth.User in 'default'.",
-            hint="Declare it as xdbrel.CrossDBForeignKey, or give both models one home in "
+            hint="Declare it as xdbrel.CrossDBForeignKey, name 'blog.Note.author' in "
+            'XDBREL["ADOPT"] if the app is not yours, or give both models one home in '
             'XDBREL["HOMES"].',
             obj=Note._meta.get_field("author"),
             id="xdbrel.E020",
@@ -51,7 +52,7 @@ def test_e020_one_to_one(blog_models):
     assert message.msg == (
         "blog.Note.author is a plain OneToOneField from 'blog' to auth.User in 'default'."
     )
-    assert message.hint.startswith("Declare it as xdbrel.CrossDBOneToOneField, or")
+    assert message.hint.startswith("Declare it as xdbrel.CrossDBOneToOneField, name ")
 
 
 def test_e020_declared(blog_models):
