@@ -13,6 +13,8 @@ nothing but the standard library. What the environments hold is for
   Django, on SQLite with the others; all of it on any layout that is asked for.
 * ``tests/oracle`` compares queries that span databases with those of one database: on SQLite
   for each Django, on a layout of two servers with the newest, on any that is asked for.
+* ``tests/multidb`` is a few projects with settings of their own, one run each: on SQLite for each
+  Django, on layouts of two servers with the newest, on any that is asked for.
 * ``tests/services`` runs once for each Django, on the richest of these layouts. The wheel,
   the demo and the site, which bring environments or databases of their own, are tested once.
 
@@ -92,7 +94,10 @@ PARTS: dict[str, dict[str, list[str]]] = {
     },
 }
 ORACLES = {"5.2": ("sqlite",), "6.1": ("mixed", "sqlite")}
-SUITES = ("services", "faults", "product", "integration", "oracle", "sample", "unit")
+PROJECTS = tuple(
+    sorted(path.parent.name for path in (ROOT / "tests/multidb").glob("*/settings.py"))
+)
+SUITES = ("services", "faults", "product", "integration", "oracle", "multidb", "sample", "unit")
 PRODUCT_TESTS = tuple(f"tests/services/test_{what}.py" for what in ("wheel", "demo", "site"))
 SAMPLE_TESTS = "tests/integration/recipe"
 WIDTH = 3
@@ -120,17 +125,20 @@ class Run:
     suite: str
     layout: str
     arguments: list[str]
+    #: The project, where the suite has several.
+    project: str = ""
     status: int | None = None
     closing: str = "not run"
     cases: list[Case] = field(default_factory=list)
 
     @property
     def name(self) -> str:
-        return f"{self.environment.name} {self.suite:<11} {self.layout:<13}"
+        return f"{self.environment.name} {self.project or self.suite:<11} {self.layout:<13}"
 
     @property
     def report(self) -> str:
-        return str(REPORTS / f"{self.environment.name}-{self.suite}-{self.layout}")
+        suite = "-".join(filter(None, (self.suite, self.project)))
+        return str(REPORTS / f"{self.environment.name}-{suite}-{self.layout}")
 
 
 class Matrix:
@@ -237,6 +245,16 @@ class Matrix:
                         services += runs
                     else:
                         queue += [[run] for run in runs]
+            if "multidb" in self.options.suite:
+                projects = [
+                    Run(environment, "multidb", layout, arguments_of(project), project)
+                    for layout in usable
+                    if self.options.layout or layout in ORACLES[django]
+                    for project in PROJECTS
+                ]
+                self.runs += projects
+                # Each is over in seconds.
+                queue += [projects] if projects else []
         # Long runs first, so that none is left alone at the end.
         queue.sort(
             key=lambda runs: (SUITES.index(runs[0].suite), [*LAYOUTS].index(runs[0].layout))
@@ -331,6 +349,11 @@ def arguments(
     if suite == "integration" and layout in parts:
         return parts[layout]
     return paths(suite)
+
+
+def arguments_of(project: str) -> list[str]:
+    """Return pytest's arguments for one of the projects of ``tests/multidb``."""
+    return [f"tests/multidb/{project}", f"--ds=tests.multidb.{project}.settings"]
 
 
 def paths(suite: str) -> list[str]:

@@ -7,6 +7,7 @@ from tests.run import (
     DJANGOS,
     FAULTS,
     LAYOUTS,
+    PROJECTS,
     RICHEST,
     STATE_MACHINE,
     STATEMENTS,
@@ -87,7 +88,10 @@ def test_layouts_are_those_of_the_settings():
     assert set(FAULTS["6.1"]) == {"sqlite", "mixed", "mixed_reverse"}
 
 
-@pytest.mark.parametrize("suite", ["unit", "integration", "oracle", "services", "faults"])
+FOLDERS = ["unit", "integration", "oracle", "services", "faults", "multidb"]
+
+
+@pytest.mark.parametrize("suite", FOLDERS)
 def test_suites_exist(suite):
     """Each suite has tests."""
     assert list((ROOT / "tests" / suite).rglob("test_*.py"))
@@ -98,4 +102,10 @@ def test_no_test_is_outside_the_suites():
     folders = {
         path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").rglob("test_*.py")
     }
-    assert folders <= {"unit", "integration", "oracle", "services", "faults"}
+    assert folders <= set(FOLDERS)
+
+
+def test_no_test_is_outside_the_projects():
+    """Every test of ``tests/multidb`` is in a project that has settings to run it with."""
+    root = ROOT / "tests" / "multidb"
+    assert {path.relative_to(root).parts[0] for path in root.rglob("test_*.py")} == set(PROJECTS)
