@@ -62,6 +62,18 @@ class HomeRouter:
         return home
 
     def db_for_write(self, model: type[models.Model], **hints: Any) -> str | None:
+        home = self._home(model)
+        instance = hints.get("instance")
+        if home is not None and isinstance(instance, model) and instance._state.db:
+            # An object of another database, where a project's other routers let the model
+            # live as well, is saved and deleted there. At home another may have its key.
+            own: str = instance._state.db
+            if not placement.same_home(own, home) and placement.may_live(model, own):
+                return placement.primary(own)
+        return home
+
+    def db_for_home(self, model: type[models.Model], **hints: Any) -> str | None:
+        """Answer as ``db_for_write()`` does, to one who asks for a model and not for an object."""
         return self._home(model)
 
     def allow_relation(self, obj1: models.Model, obj2: models.Model, **hints: Any) -> bool | None:

@@ -102,6 +102,24 @@ class TestHomes:
         assert HomeRouter().db_for_write(Post, instance=hint) == "blog"
         assert HomeRouter().db_for_read(Order, instance=hint) == "shop"
 
+    def test_an_object_of_another_database(self, settings):
+        """It is written where it is, if another router lets its model live there too."""
+        hints = [at(Post, "shop"), at(Comment, "shop"), at(Post, "blog"), Post()]
+        assert [HomeRouter().db_for_write(Post, instance=one) for one in hints] == ["blog"] * 4
+        settings.DATABASE_ROUTERS = [f"{__name__}.OfOld", "xdbrel.routers.HomeRouter"]
+        written = [HomeRouter().db_for_write(Post, instance=one) for one in hints]
+        assert written == ["shop", "blog", "blog", "blog"]
+        assert router.db_for_write(Post, instance=hints[0]) == "shop"
+        # Relations look for posts in their home, whatever object is at hand.
+        assert placement.home(Post, instance=hints[0]) == "blog"
+
+
+class OfOld:
+    """Posts of old have a table in ``shop``."""
+
+    def allow_migrate(self, db, app_label, model_name=None, **hints):
+        return True if (db, app_label, model_name) == ("shop", "blog", "post") else None
+
 
 class TestAllowRelation:
     def test_same_home(self):

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
-from django.db import connections
+from django.db import connections, router
 from django.db.models import F
 
-from xdbrel import keys
+from xdbrel import keys, placement
 from xdbrel.cascade import clock
 from xdbrel.conf import settings
 from xdbrel.models import CascadeIntent
@@ -40,6 +40,20 @@ SEVERAL = "*"
 
 #: What is being deleted, or applied, around whatever writes an intent.
 _deletion: ContextVar[str] = ContextVar("xdbrel_deletion", default="")
+
+
+def may_stand(using: str) -> bool:
+    """Tell whether intents, and so triggers, may stand in the database ``using``: a home."""
+    return bool(
+        placement.is_configured(using)
+        and placement.primary(using) == using
+        and router.allow_migrate_model(using, CascadeIntent)
+    )
+
+
+def aliases() -> list[str]:
+    """Return the aliases that hold intents: homes where xdbrel's tables stand."""
+    return [alias for alias in connections if may_stand(alias)]
 
 
 class HeldIntent(NamedTuple):

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import connections, router
+from django.db import connections
 from django.db.models import Q
 
 from xdbrel.caching import uncached
@@ -59,7 +59,7 @@ class DeletionCounts(dict[str, int]):
         return True
 
     def _unfinished(self, seen: dict[str, set[Any]]) -> bool:
-        for alias in _aliases():
+        for alias in intents.aliases():
             rows = CascadeIntent.objects.using(alias)
             # By status first: finished intents are many and the index leaves them out.
             aside = rows.filter(status=Status.SET_ASIDE, deletion=self.deletion)
@@ -75,7 +75,7 @@ class DeletionCounts(dict[str, int]):
 
     def _of_several(self) -> dict[str, set[Any]]:
         found = {}
-        for alias in _aliases():
+        for alias in intents.aliases():
             with uncached():
                 pks = set(
                     CascadeIntent.objects.using(alias)
@@ -96,7 +96,3 @@ class Deletion(tuple[int, dict[str, int]]):
         """Return True when every cascade of this deletion has been applied, False in time out."""
         counts = self[1]
         return counts.wait(timeout) if isinstance(counts, DeletionCounts) else True
-
-
-def _aliases() -> list[str]:
-    return [alias for alias in connections if router.allow_migrate_model(alias, CascadeIntent)]

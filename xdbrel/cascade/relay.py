@@ -15,9 +15,9 @@ from datetime import timedelta
 from typing import Any, cast
 
 from django.core.exceptions import ValidationError
-from django.db import Error, connections, models, router, transaction
+from django.db import Error, connections, models, transaction
 
-from xdbrel import caching, keys, placement, relations
+from xdbrel import caching, keys, relations
 from xdbrel.cascade import claims, clock, horizon, intents, key_changes
 from xdbrel.cascade.apply import Work, apply, without_living
 from xdbrel.cascade.dispatch import hand_on, report_failure
@@ -31,6 +31,8 @@ from xdbrel.tracing import watched
 logger = logging.getLogger(__name__)
 
 Status = CascadeIntent.Status
+
+intent_aliases = intents.aliases
 
 
 @dataclass
@@ -101,15 +103,6 @@ def _relay_from(
             break
         taken += len(held.intents)
         _Batch(held, again=status == Status.APPLIED, result=result).apply()
-
-
-def intent_aliases() -> list[str]:
-    """Return the aliases that hold intents: homes where xdbrel's tables stand."""
-    return [
-        alias
-        for alias in connections
-        if placement.primary(alias) == alias and router.allow_migrate_model(alias, CascadeIntent)
-    ]
 
 
 class _Batch:

@@ -12,14 +12,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connections, models, router
+from django.db import connections, models
 
 from xdbrel import placement
-from xdbrel.cascade import graph
+from xdbrel.cascade import graph, intents
 from xdbrel.conf import settings
 from xdbrel.exceptions import HomeError
 from xdbrel.keys import key_field
-from xdbrel.models import CascadeIntent
 from xdbrel.relations import Relation, all_relations
 
 #: Kinds of keys that SQL can write as ``xdbrel.keys.encode`` does. The order counts: a
@@ -174,19 +173,10 @@ def kind_of(field: models.Field[Any, Any], using: str) -> str | None:
     return None
 
 
-def is_allowed(using: str) -> bool:
-    """Tell whether intents, and so triggers, may stand in the database ``using``."""
-    return bool(
-        placement.is_configured(using)
-        and placement.primary(using) == using
-        and router.allow_migrate_model(using, CascadeIntent)
-    )
-
-
 def aliases() -> list[str]:
     """Return the aliases where triggers may stand, one for each database."""
     found: list[str] = []
-    for alias in connections:
-        if is_allowed(alias) and not any(placement.same_home(alias, one) for one in found):
+    for alias in intents.aliases():
+        if not any(placement.same_home(alias, one) for one in found):
             found.append(alias)
     return found

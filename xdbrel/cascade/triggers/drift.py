@@ -5,8 +5,9 @@ from __future__ import annotations
 from django.db import connections
 
 from xdbrel.caching import uncached
+from xdbrel.cascade import intents
 from xdbrel.cascade.triggers.backends import Standing, Trigger, backend_of
-from xdbrel.cascade.triggers.captures import is_allowed, survey
+from xdbrel.cascade.triggers.captures import survey
 from xdbrel.cascade.triggers.install import (
     State,
     intents_are_there,
@@ -23,7 +24,7 @@ def check(using: str) -> list[State]:
 
     Nothing is changed.
     """
-    if not is_allowed(using):
+    if not intents.may_stand(using):
         return [not_allowed(using)]
     wanted = survey(using)
     backend, connection = backend_of(using), connections[using]
@@ -51,7 +52,7 @@ def check(using: str) -> list[State]:
 
 def notes(using: str) -> list[str]:
     """Return what no trigger in ``using`` can see, where any relation wants to be captured."""
-    if not is_allowed(using):
+    if not intents.may_stand(using):
         return []
     captures = survey(using).captures
     with uncached():

@@ -9,8 +9,9 @@ from typing import Any
 from django.db import DatabaseError, connections, transaction
 
 from xdbrel.caching import uncached
+from xdbrel.cascade import intents
 from xdbrel.cascade.triggers.backends import Backend, Standing, Trigger, backend_of
-from xdbrel.cascade.triggers.captures import Survey, is_allowed, survey
+from xdbrel.cascade.triggers.captures import Survey, survey
 from xdbrel.models import CascadeIntent
 from xdbrel.relations import Relation
 
@@ -59,7 +60,7 @@ def install(
     models'; ``execute`` runs the statements in place of a cursor (a schema editor's).
     Nothing that this user may not do is raised: it is a state like any other.
     """
-    if not is_allowed(using):
+    if not intents.may_stand(using):
         return [not_allowed(using)]
     wanted = survey(using, relations)
     unusable = _unusable(using, wanted)
@@ -89,7 +90,7 @@ def install(
 
 def remove(using: str, *, execute: Execute | None = None) -> list[State]:
     """Remove every trigger of xdbrel's from the database ``using``, and nothing else."""
-    if not is_allowed(using):
+    if not intents.may_stand(using):
         return [not_allowed(using)]
     backend = backend_of(using)
     with uncached():

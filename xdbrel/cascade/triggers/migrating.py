@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from xdbrel.cascade.triggers.captures import is_allowed
+from xdbrel.cascade import intents
 from xdbrel.cascade.triggers.install import install, intents_are_there, remove
 from xdbrel.conf import settings
 
@@ -19,13 +19,13 @@ logger = logging.getLogger(__name__)
 
 def before(using: str, plan: Any, **kwargs: Any) -> None:
     """Receive ``pre_migrate``: remove what stands if xdbrel's own tables are to change."""
-    if any(migration.app_label == "xdbrel" for migration, _ in plan) and is_allowed(using):
+    if any(migration.app_label == "xdbrel" for migration, _ in plan) and intents.may_stand(using):
         _report(remove(using))
 
 
 def after(using: str, **kwargs: Any) -> None:
     """Receive ``post_migrate``: what ``XDBREL["CAPTURE"]`` asks for stands again."""
-    if settings.CAPTURE != "orm" and is_allowed(using) and intents_are_there(using):
+    if settings.CAPTURE != "orm" and intents.may_stand(using) and intents_are_there(using):
         _report(install(using))
 
 
