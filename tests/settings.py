@@ -99,6 +99,9 @@ XDBREL = {
         "codes.Course": "default",
         "codes.Currency": "default",
         "codes.Subject": "default",
+        "clubs": "default",
+        "clubs.Club": "blog",
+        "clubs.Membership": "shop",
         "codes.Card": "shop",
         "codes.Mark": "shop",
         "codes.Pin": "shop",
@@ -136,6 +139,7 @@ INSTALLED_APPS = [
     "tests.apps.freight",
     "tests.apps.library",
     "tests.apps.parted",
+    "tests.apps.clubs",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

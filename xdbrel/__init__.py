@@ -6,7 +6,12 @@ Importing this package needs no ``django.setup()``.
 
 from xdbrel.cascade.atomic import atomic
 from xdbrel.cascade.preview import DeletionPlan, plan_delete
-from xdbrel.fields import CrossDBCompositeForeignKey, CrossDBForeignKey, CrossDBOneToOneField
+from xdbrel.fields import (
+    CrossDBCompositeForeignKey,
+    CrossDBForeignKey,
+    CrossDBManyToManyField,
+    CrossDBOneToOneField,
+)
 from xdbrel.prefetch import aprefetch_cross_db, prefetch_cross_db
 from xdbrel.query.explain import QueryPlan, explain_cross_db, max_shipped_rows
 
@@ -15,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CrossDBCompositeForeignKey",
     "CrossDBForeignKey",
+    "CrossDBManyToManyField",
     "CrossDBOneToOneField",
     "DeletionPlan",
     "QueryPlan",

@@ -14,13 +14,14 @@ class XdbrelConfig(AppConfig):
         from xdbrel import caching, checks, constraints, routers  # noqa: F401  (checks registers itself)
         from xdbrel.cascade import dispatch, key_changes, key_watch, plan, raw_delete
         from xdbrel.cascade.triggers import migrating
-        from xdbrel.fields import adoption, fixtures, on_delete
+        from xdbrel.fields import adoption, fixtures, on_delete, through_tables
         from xdbrel.query import hook
 
         # First: what follows looks at the relations that there are.
         adoption.adopt_all()
         constraints.install()
         fixtures.install()
+        through_tables.install()
         on_delete.collect = plan.collect
         dispatch.catch_up = key_changes.catch_up
         raw_delete.install()

@@ -10,6 +10,11 @@ the database of its source. The rule here is:
 3. otherwise the one alias that may hold the model; ``default`` where several may;
    ``HomeError`` where that is ambiguous.
 
+The model that ``CrossDBManyToManyField`` makes between its two sides is where its field says
+(``through_home``), or with the model that declares the field: Django's migrations make the two
+tables together. Routers are asked about that model, since one that names models does not know
+of the other.
+
 ``placed_router`` answers like ``django.db.router`` by that rule, for the parts of
 Django that ask a router. Nothing here opens a connection.
 """
@@ -56,6 +61,10 @@ def pin(model: type[models.Model], *, instance: models.Model | None = None) -> s
     may name a replica for reads) or where Django's stickiness leads to a right place.
     """
     hints = _hints(instance)
+    if made_by(model) is not None or through_home(model) is not None:
+        # Django asks the routers about the model itself.
+        alias = home(model, instance=instance)
+        return None if same_home(django_router.db_for_read(model, **hints), alias) else alias
     if spoken("db_for_read", model, **hints):
         return None
     hinted = instance._state.db if instance is not None else None
@@ -71,11 +80,7 @@ def candidates(model: type[models.Model]) -> list[str]:
     """
     found: dict[tuple[str, ...], str] = {}
     for alias in connections:
-        if (
-            is_configured(alias)
-            and primary(alias) == alias
-            and django_router.allow_migrate_model(alias, model)
-        ):
+        if is_configured(alias) and primary(alias) == alias and _may_stand(model, alias):
             found.setdefault(_place(alias), alias)
     return list(found.values())
 
@@ -111,10 +116,30 @@ def same_home(first: str, second: str) -> bool:
 
 def may_live(model: type[models.Model], alias: str) -> bool:
     """Tell whether rows of ``model`` may live at ``alias`` or at the primary behind it."""
-    if django_router.allow_migrate_model(alias, model):
+    if _may_stand(model, alias):
         return True
     behind = primary(alias)
-    return behind != alias and django_router.allow_migrate_model(behind, model)
+    return behind != alias and _may_stand(model, behind)
+
+
+def made_by(model: type[models.Model]) -> Any:
+    """Return the many-to-many field of ours that made ``model``, if one did."""
+    return getattr(model, "made_by", None)
+
+
+def through_home(model: type[models.Model]) -> str | None:
+    """Return the alias that a field names for the model between its sides, if ``model`` is one.
+
+    A model of a migration's state counts as well: its manager remembers.
+    """
+    alias: str | None = getattr(model._meta.default_manager, "through_home", None)
+    return alias
+
+
+def asked_about(model: type[models.Model]) -> type[models.Model]:
+    """Return the model that routers are asked about, where they are to place ``model``."""
+    field = made_by(model)
+    return model if field is None else field.model
 
 
 def is_configured(alias: str) -> bool:
@@ -169,6 +194,10 @@ def spoken(
     says, asked without writing. ``skip`` is a class of routers that are not asked, so that
     a router may ask the others.
     """
+    named = through_home(model)
+    if named is not None:
+        return named
+    model = asked_about(model)
     for router in django_router.routers:
         if skip is not None and isinstance(router, skip):
             continue
@@ -195,13 +224,21 @@ def unspoken(model: type[models.Model], **hints: Any) -> str:
     if (
         is_configured(DEFAULT_DB_ALIAS)
         and primary(DEFAULT_DB_ALIAS) == DEFAULT_DB_ALIAS
-        and django_router.allow_migrate_model(DEFAULT_DB_ALIAS, model)
+        and _may_stand(model, DEFAULT_DB_ALIAS)
     ):
         return DEFAULT_DB_ALIAS
     possible = candidates(model)
     if len(possible) == 1:
         return possible[0]
     raise HomeError(model._meta.label, possible)
+
+
+def _may_stand(model: type[models.Model], alias: str) -> bool:
+    """Tell whether ``alias`` itself may have the table of ``model``."""
+    named = through_home(model)
+    if named is not None:
+        return same_home(alias, named)
+    return django_router.allow_migrate_model(alias, asked_about(model))
 
 
 def _alias(action: str, model: type[models.Model], hints: dict[str, Any]) -> str:

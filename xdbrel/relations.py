@@ -149,14 +149,15 @@ def between(first: type[models.Model], second: type[models.Model]) -> bool:
 
 
 def _leads(source: type[models.Model], target: type[models.Model]) -> bool:
-    ends: set[Any] | None = None
     # Those of the parents as well, and of the model that a proxy stands for.
-    for field in source._meta.fields:
-        if getattr(field, "crosses_databases", False):
-            if ends is None:
-                ends = {one._meta.concrete_model for one in (target, *target._meta.all_parents)}
-            if Relation(field).target._meta.concrete_model in ends:  # type: ignore[arg-type]
-                return True
+    targets = [
+        field.remote_field.model  # type: ignore[union-attr]
+        for field in (*source._meta.fields, *source._meta.many_to_many)
+        if getattr(field, "crosses_databases", getattr(field, "leads_by_through", False))
+    ]
+    if targets:
+        ends = {one._meta.concrete_model for one in (target, *target._meta.all_parents)}
+        return any(one._meta.concrete_model in ends for one in targets)
     return False
 
 

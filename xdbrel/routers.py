@@ -44,8 +44,9 @@ class HomeRouter:
 
     The entry of a model (``"shop.Archive"``) comes before that of its app (``"shop"``). A
     proxy lives with the model whose rows it shows, an automatic many-to-many table with
-    the model that declares it; a multi-table child has its own app's entry. Models without
-    any entry are left to the other routers, and to Django's stickiness.
+    the model that declares it or where its field says (``through_home``); a multi-table
+    child has its own app's entry. Models without any entry are left to the other routers,
+    and to Django's stickiness.
     """
 
     def __init__(self) -> None:
@@ -120,6 +121,9 @@ class HomeRouter:
         return any(placement.same_home(db, home or DEFAULT_DB_ALIAS) for home in homes)
 
     def _home(self, model: type[models.Model]) -> str | None:
+        named = placement.through_home(model)
+        if named is not None:
+            return named
         meta = model._meta
         # Neither has rows of its own to place.
         if meta.proxy and meta.concrete_model is not None:

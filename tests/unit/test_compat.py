@@ -14,6 +14,7 @@ from django.test.utils import isolate_apps
 from tests.apps.blog.models import Post, Seat, Strict, StrictChild
 from tests.apps.people.models import Person
 from xdbrel import compat
+from xdbrel.fields import through_tables
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,7 @@ from xdbrel import compat
         related_descriptors.ForwardManyToOneDescriptor.__set__,
         related_descriptors.ReverseOneToOneDescriptor.__set__,
         related_descriptors.create_reverse_many_to_one_manager,
+        related_descriptors.create_forward_many_to_many_manager,
         models.ForeignKey.validate,
     ],
 )
@@ -44,6 +46,37 @@ def test_a_manager_asks_for_a_manager_by_its_global_name():
         models.Manager, Post._meta.get_field("author").remote_field
     )
     assert "create_reverse_many_to_one_manager" in made.__call__.__code__.co_names
+
+
+def test_what_the_many_to_many_field_leans_on():
+    """Names in the functions that are copied, and methods of the managers that they make."""
+    made = related_descriptors.create_forward_many_to_many_manager(
+        models.Manager, Post._meta.get_field("tags").remote_field, False
+    )
+    assert "create_forward_many_to_many_manager" in made.__call__.__code__.co_names
+    for method in ("create", "get_or_create", "update_or_create"):
+        names = getattr(made, method).__code__.co_names
+        assert "db_for_write" in names
+        assert "__class__" in names  # The instance's model, where the new object's is meant.
+    assert "using" in getattr(made, "set_base", made.set).__code__.co_names
+    for method in ("_add_items", "_get_target_ids", "_build_remove_filters"):
+        assert callable(getattr(made, method))
+    names = models.ManyToManyField.contribute_to_class.__code__.co_names
+    assert {"create_many_to_many_intermediary_model", "ManyToManyDescriptor"} <= set(names)
+    names = models.ManyToManyField.contribute_to_related_class.__code__.co_names
+    assert "ManyToManyDescriptor" in names
+
+
+def test_who_asks_where_tables_are():
+    """Tables of many-to-many fields with ``through_home`` are placed by three methods."""
+    parameters = list(inspect.signature(through_tables._get_migratable_models).parameters)
+    assert parameters == ["self", "app_config", "db", "include_auto_created"]
+    parameters = list(inspect.signature(through_tables._allow_migrate_model).parameters)
+    assert parameters == ["self", "db", "model"]
+    assert list(inspect.signature(through_tables._from_apps).parameters) == ["cls", "apps"]
+    from django.db.migrations.operations.base import Operation
+
+    assert "allow_migrate_model" in Operation.allow_migrate_model.__code__.co_names
 
 
 def test_with_globals_leaves_the_original_alone():

@@ -11,6 +11,7 @@ One module for each subject; each id has a section in docs/checks.md:
 * ``columns`` (060-062): what the databases hold; tagged ``database``, since these connect;
 * ``triggers`` (070-073): what captures beside the ORM; tagged ``database`` too;
 * ``workers`` (080-081): what workers have noted; tagged ``database`` as well;
+* ``many_to_many`` (100-102): the many-to-many fields;
 * ``composite`` (120-124): relations over several columns;
 * ``adoption`` (140-141): other apps' relations that are to cross; 141 is tagged ``database``.
 
@@ -27,6 +28,7 @@ from xdbrel.checks import (
     contrib,
     fields,
     homes,
+    many_to_many,
     services,
     triggers,
     workers,
@@ -41,6 +43,7 @@ __all__ = [
     "contrib",
     "fields",
     "homes",
+    "many_to_many",
     "services",
     "triggers",
     "workers",

@@ -37,7 +37,7 @@ def check_plain_relations(app_configs: Any = None, **kwargs: Any) -> Found:
             if isinstance(field, models.ForeignKey) and _is_parted(field):
                 yield from _check_foreign_key(field)
         for many in model._meta.local_many_to_many:
-            if is_resolved(many):
+            if is_resolved(many) and not getattr(many, "leads_by_through", False):
                 yield from _check_many_to_many(many)
 
 
@@ -144,8 +144,8 @@ def _check_many_to_many(field: models.ManyToManyField[Any, Any]) -> Found:
         yield checks.Error(
             f"{field.model._meta.label}.{field.name} is a many-to-many relation whose tables "
             f"are in several databases: {places}.",
-            hint="Give its models one home, or replace it by a model of its own with a "
-            "CrossDBForeignKey to each side that lives elsewhere.",
+            hint="Declare it as xdbrel.CrossDBManyToManyField, or give its models one home in "
+            'XDBREL["HOMES"].',
             obj=field,
             id="xdbrel.E021",
         )

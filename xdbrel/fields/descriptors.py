@@ -38,7 +38,7 @@ from xdbrel.placement import placed_router
 from xdbrel.relations import assignments, is_composite
 
 
-def _only_queryset(querysets: Sequence[Any] | None) -> Any:
+def only_queryset(querysets: Sequence[Any] | None) -> Any:
     if not querysets:
         return None
     if len(querysets) != 1:
@@ -46,6 +46,15 @@ def _only_queryset(querysets: Sequence[Any] | None) -> Any:
             "querysets argument of get_prefetch_querysets() should have a length of 1."
         )
     return querysets[0]
+
+
+def pinned(manager: Any, queryset: Any) -> Any:
+    """Return the queryset of a related manager, in the database where its model lives."""
+    if manager._db is None and queryset._db is None:
+        alias = placement.pin(manager.model, instance=manager.instance)
+        if alias is not None:
+            return queryset.using(alias)
+    return queryset
 
 
 def _placed_queryset(
@@ -97,7 +106,7 @@ class CrossDBForwardManyToOneDescriptor(
     def get_prefetch_querysets(
         self, instances: list[Any], querysets: Sequence[Any] | None = None
     ) -> tuple[Any, ...]:
-        given = _only_queryset(querysets)
+        given = only_queryset(querysets)
         queryset: Any = given if given is not None else self.get_queryset(instance=instances[0])
         queryset._add_hints(instance=instances[0])
         groups = Groups(instances, queryset, given._db if given is not None else None)
@@ -204,7 +213,7 @@ class CrossDBReverseOneToOneDescriptor(
     def get_prefetch_querysets(
         self, instances: list[Any], querysets: Sequence[Any] | None = None
     ) -> tuple[Any, ...]:
-        given = _only_queryset(querysets)
+        given = only_queryset(querysets)
         queryset: Any = given if given is not None else self.get_queryset(instance=instances[0])
         queryset._add_hints(instance=instances[0])
         field = self.related.field
@@ -249,17 +258,13 @@ def create_cross_db_manager(superclass: Any, rel: Any) -> type[Any]:
                 # its limits by now; this one is used again for the next chunk.
                 queryset = queryset._chain()
                 queryset.query.clear_limits()
-            if self._db is None and queryset._db is None:
-                alias = placement.pin(self.model, instance=self.instance)
-                if alias is not None:
-                    queryset = queryset.using(alias)
-            filtered: models.QuerySet[Any] = super()._apply_rel_filters(queryset)
+            filtered: models.QuerySet[Any] = super()._apply_rel_filters(pinned(self, queryset))
             return filtered
 
         def get_prefetch_querysets(
             self, instances: list[Any], querysets: Sequence[Any] | None = None
         ) -> tuple[Any, ...]:
-            given = _only_queryset(querysets)
+            given = only_queryset(querysets)
             queryset: Any = given if given is not None else super(base, self).get_queryset()
             queryset._add_hints(instance=instances[0])
             field = self.field

@@ -13,7 +13,9 @@ others are read first, so that it takes one query more, in the sources' own data
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from django.db import models
@@ -26,6 +28,24 @@ from xdbrel.caching import uncached
 from xdbrel.compat import is_ancestor_update
 from xdbrel.exceptions import HomeError, MissingTarget
 from xdbrel.relations import handle_of, is_composite
+
+#: The fields whose keys need not be looked for in what is being written.
+_known: ContextVar[frozenset[Any]] = ContextVar("xdbrel_known_to_exist", default=frozenset())
+
+
+@contextmanager
+def known_to_exist(*fields: Any) -> Iterator[None]:
+    """Let what is written to ``fields`` in this block pass: it was verified, or is not to be."""
+    before = _known.set(_known.get().union(fields))
+    try:
+        yield
+    finally:
+        _known.reset(before)
+
+
+def is_known(field: Any) -> bool:
+    """Tell whether keys of ``field`` need not be verified now."""
+    return field in _known.get()
 
 
 class SavedKey:
@@ -55,7 +75,7 @@ def verify_statement(field: Any, compiler: Any) -> None:
     """
     # The compiler is one statement's own; a query may be compiled again.
     seen = compiler.__dict__.setdefault("_xdbrel_verified", set())
-    if field in seen:
+    if field in seen or is_known(field):
         return
     seen.add(field)
     query = compiler.query

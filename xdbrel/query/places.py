@@ -113,6 +113,10 @@ def stands(model: type[models.Model], alias: str) -> bool:
 def _said(model: type[models.Model], alias: str) -> bool | None:
     """Return what the routers say of ``model`` at ``alias``; ``None`` where all are silent."""
     _heed_changes()
+    named = placement.through_home(model)
+    if named is not None:
+        return placement.same_home(named, alias)
+    model = placement.asked_about(model)
     try:
         return _allowed[model, alias]
     except KeyError:

@@ -98,6 +98,14 @@ def test_texts_compare_as_at_home(library):
     assert bool(at_home) == (connections["default"].vendor != "mysql")
 
 
+def test_an_order_by_what_is_here_beside_a_subquery_on_what_is_not(library):
+    """Only the subquery is taken apart; what orders the query is joined as ever."""
+    found = Author.objects.exclude(books__title="Maps").order_by("mentor__name", "name")
+    assert {author.name for author in found} == {
+        author.name for author in Author.objects.all()
+    } - {Book.objects.get(title="Maps").author.name}
+
+
 def test_exclude_and_nulls(library):
     """What is unknown is not excluded, which is what Django makes of one database."""
     by_title = Book.objects.order_by("title")
