@@ -132,7 +132,9 @@ def scan_range(run: int, seconds: float = SCAN_SECONDS) -> dict[str, Any] | None
     """
     heartbeats.beat("scan")
     try:
-        share = sharing.take_part(run, seconds=seconds, stop=is_ending)
+        share = sharing.take_part(
+            run, seconds=seconds, stop=is_ending, interrupts=(SoftTimeLimitExceeded,)
+        )
     except SoftTimeLimitExceeded:
         scan_range.delay(run)
         raise

@@ -1,9 +1,10 @@
-"""Scans that are killed again and again: afterwards their findings are what they would be.
+"""Scans and repairs that are killed again and again: in the end all is as it would be.
 
 ``python -m tests.faults.long_scan --posts 10000000 --kills 10`` fills the databases of
 workload A, scans them once in peace, then by each strategy while the process is killed at
-random times, and at last by two workers that share the scan's ranges and are killed likewise.
-It prints a line for each, and exits with 1 if any finding is lost, wrong or there twice.
+random times, then by two workers that share the scan's ranges and are killed likewise. At last
+what was found is repaired by processes that are killed (``killed_repairs``). It prints a line for
+each, and exits with 1 if any finding is lost, wrong or there twice, or any row is.
 ``--pair`` is sqlite, postgres or mariadb (sources in MariaDB, targets in PostgreSQL); the servers
 are expected where ``tests/servers.py`` says. ``--page`` makes steps small for few rows.
 """
@@ -47,19 +48,26 @@ def main() -> int:
 class Arena:
     """The databases, and what a scan that nobody kills finds in them."""
 
+    longest = LONGEST_SECONDS
+
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.rng = random.Random(options.seed)
         self.wrong = 0
 
     def run(self) -> int:
+        from django.core.management import call_command
+
         from benchmarks.data_a import databases
+        from tests.faults import killed_repairs
         from xdbrel.integrity import claims, sources, targets
 
         if self.options.page:
             sources.PAGE = self.options.page
             targets.WINDOW = self.options.page
             claims.POSITION_SECONDS = 0.0
+            # Enough rows to repair for deaths on the way.
+            databases.ORPHANS = 40
         posts = self.options.posts
         users = self.options.users or posts // 10
         databases.create(databases.Data("few gaps", users, posts))
@@ -75,6 +83,11 @@ class Arena:
                 self.in_a_process(lambda name=strategy: self.scan(name))
                 self.kill_scans(strategy, time.monotonic() - began)
             self.kill_workers()
+            call_command("migrate", "xdbrel", database="posts", verbosity=0)
+            for policy in killed_repairs.POLICIES:
+                killed_repairs.kill(self, policy)
+                if policy == "quarantine":
+                    killed_repairs.restore(self)
         finally:
             databases.drop()
         print(f"seed {self.options.seed}: {'WRONG' if self.wrong else 'nothing lost, none twice'}")
@@ -149,9 +162,11 @@ class Arena:
             and run.orphans == sum(sources for _, sources in found)
             and not ScanLease.objects.exists()
         )
+        self.tell(how, {"killed": kills, "resumed": run.resumed, "findings": len(found)}, right)
+
+    def tell(self, what: str, told: dict[str, int], right: bool) -> None:
         self.wrong += not right
-        told = {"killed": kills, "resumed": run.resumed, "findings": len(found)}
-        print(f"{how}: {json.dumps(told)} {'right' if right else 'WRONG'}", flush=True)
+        print(f"{what}: {json.dumps(told)} {'right' if right else 'WRONG'}", flush=True)
 
     def relation(self) -> Any:
         from xdbrel import relations

@@ -13,5 +13,8 @@ XDBREL = {
     **XDBREL,
     # Being killed is no fault of a range's, and counts as an attempt.
     "MAX_ATTEMPTS": 1_000,
+    # Nobody waits for a second look, nor for long until a dead one's repair is free.
+    "CONFIRM_AFTER": 0,
+    "CLAIM_SECONDS": 0.5,
     "SCAN_KEYS_PER_SECOND": float(os.environ.get("XDBREL_FAULT_SPEED", "0")),
 }

@@ -55,12 +55,12 @@ class SharedProject:
         done = subprocess.run(command, env=self.env, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def worker(self, name):
+    def worker(self, name, **env):
         log = self.folder / f"{name}.log"
         included = "--include=tests.services.small_steps"
         # RabbitMQ knows workers by their name.
         hostname = f"--hostname={name}.{self.queue}@%h"
-        return running_worker(log, included, hostname, concurrency=1, env=self.env)
+        return running_worker(log, included, hostname, concurrency=1, env={**self.env, **env})
 
     def send(self, task, *arguments, **options):
         self.celery.send_task(task, arguments, options, ignore_result=True)
@@ -159,6 +159,27 @@ def test_workers_come_and_go(shared, request):
     found = Counter(int(key) for (key,) in shared.rows("SELECT key FROM xdbrel_orphan"))
     assert found == Counter(range(10**6, 10**6 + ORPHANS))
     assert {work for (work,) in shared.rows("SELECT work FROM xdbrel_heartbeat")} >= {"scan"}
+
+
+@pytest.mark.services("redis")
+@pytest.mark.parametrize("shared", [pytest.param((REDIS, 1000), id="redis")], indirect=True)
+def test_soft_time_limit(shared):
+    """A worker's own limit ends its task; the scan goes on from there, and nobody is sent for."""
+    with shared.worker("limited", XDBREL_TEST_SOFT_LIMIT="1"):
+        shared.send("xdbrel.scan", RELATION, "full", strategy="merge")
+        shared.eventually(
+            "SELECT 1 FROM xdbrel_scanrange WHERE last_error LIKE 'SoftTimeLimitExceeded%'"
+            " AND position IS NOT NULL",
+            bool,
+        )
+        ((status, orphans, keys, _),) = shared.eventually(
+            ENDED, lambda rows: rows[0][0] != "running"
+        )
+    assert (status, orphans, keys) == ("complete", 4000, ORPHANS)
+    found = Counter(int(key) for (key,) in shared.rows("SELECT key FROM xdbrel_orphan"))
+    assert found == Counter(range(10**6, 10**6 + ORPHANS))
+    log = (shared.folder / "limited.log").read_text()
+    assert "Soft time limit (1.0s) exceeded for xdbrel.scan_range" in log
 
 
 @pytest.mark.services("redis")

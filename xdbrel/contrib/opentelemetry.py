@@ -1,9 +1,9 @@
 """Spans of what xdbrel does, for OpenTelemetry; needs ``xdbrel[opentelemetry]``.
 
 ``instrument()``, called once where the project sets up its traces, gives a span to every
-scan, second look, relay, prune, repair and restore: ``xdbrel.scan`` and so on, with the
-relation, the alias and the figures of the result as attributes. An error is recorded with its
-span. Row contents are in none of them.
+scan, part of a shared scan, second look, relay, prune, repair and restore: ``xdbrel.scan``
+and so on, with the relation, the alias and the figures of the result as attributes. An error
+is recorded with its span. Row contents are in none of them.
 """
 
 from __future__ import annotations

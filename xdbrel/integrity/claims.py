@@ -49,6 +49,8 @@ class Claim:
     seen: int = 0
     orphans: int = 0
     distinct_keys: int = 0
+    #: Whether it is further by now than when it was claimed.
+    moved: bool = False
     #: Values of the range's columns at a position that is not recorded yet.
     _position: dict[str, Any] = field(default_factory=dict)
     _recorded_at: float = field(default_factory=time.monotonic)
@@ -69,6 +71,7 @@ class Claim:
     def reached(self, upto: Any) -> None:
         """Note that all orphans up to this key have been recorded; write it once in a while."""
         (encoded,) = keys.encode([upto], self.source.field)
+        self.moved = True
         self._position = {"position": encoded, **self._counts()}
         if time.monotonic() - self._recorded_at >= POSITION_SECONDS:
             with transaction.atomic(using=self.using):

@@ -220,6 +220,7 @@ class Work:
         *,
         stop: Callable[[], bool] = lambda: False,
         counts: bool = False,
+        interrupts: tuple[type[Exception], ...] = (),
     ) -> None:
         self.run = run
         self.throttle = throttle
@@ -227,6 +228,8 @@ class Work:
         self.stop = stop
         #: Whether a range that fails is tried a limited number of times.
         self.counts = counts
+        #: Errors that are nobody's fault once a range has moved on: the process's time is over.
+        self.interrupts = interrupts
         self.before = (run.seen, run.distinct_keys)
 
     def scan_alone(self, source: End, target: End, holder: str, started: float) -> ScanRun:
@@ -287,8 +290,10 @@ class Work:
 
     def _give_back(self, claim: Claim, error: BaseException) -> None:
         try:
-            # To be interrupted is no fault of the range's.
-            claim.release(error, counts=self.counts and isinstance(error, Exception))
+            # To be interrupted is no fault of the range's; to be so at its first step may be.
+            interrupted = isinstance(error, self.interrupts) and claim.moved
+            at_fault = isinstance(error, Exception) and not interrupted
+            claim.release(error, counts=self.counts and at_fault)
         except Exception:
             # What went wrong before counts; the range is free when its lease expires.
             logger.exception(

@@ -21,7 +21,7 @@ from xdbrel.caching import uncached
 from xdbrel.cascade import clock
 from xdbrel.conf import settings
 from xdbrel.exceptions import UnknownRelation
-from xdbrel.integrity import claims, ends, holders, leases, runs, statement_time
+from xdbrel.integrity import claims, ends, heartbeats, holders, leases, runs, statement_time
 from xdbrel.integrity.ends import End
 from xdbrel.integrity.exceptions import BeingScanned, ScanTakenOver
 from xdbrel.integrity.runs import RunState
@@ -30,6 +30,7 @@ from xdbrel.integrity.throttle import Throttle
 from xdbrel.models import ScanRange, ScanRun
 from xdbrel.query import statistics
 from xdbrel.relations import Relation
+from xdbrel.tracing import watched
 
 #: The most ranges of one run: each has a row, and costs a few statements.
 MOST_RANGES = 64
@@ -47,6 +48,7 @@ class Share:
         return {**self.state.as_dict(), "left": self.left}
 
 
+@watched("scan")
 def start(
     relation: Relation,
     *,
@@ -76,9 +78,8 @@ def start(
         )
         pending = _pending(run).count()
         if pending == 1:
-            until = time.monotonic() + seconds
             throttle = Throttle.from_settings(source, target)
-            work = Work(run, throttle, stop=lambda: stop() or time.monotonic() >= until)
+            work = Work(run, throttle, stop=_noting(seconds, stop))
             run = work.scan_alone(source, target, holder, started)
             pending = 1 if run.status == ScanRun.Status.RUNNING else 0
     for _ in range(pending):
@@ -86,16 +87,22 @@ def start(
     return result_of(run)
 
 
+@watched("scan_range")
 def take_part(
-    pk: int, *, seconds: float = math.inf, stop: Callable[[], bool] = lambda: False
+    pk: int,
+    *,
+    seconds: float = math.inf,
+    stop: Callable[[], bool] = lambda: False,
+    interrupts: tuple[type[Exception], ...] = (),
 ) -> Share | None:
     """Scan ranges of the run of that primary key until none is left that is nobody's.
 
     After so many ``seconds``, or once ``stop`` says so, the range is given back at its
     position. None where the run is over. What fails is raised; the range is tried again
-    later, by whoever comes, as often as ``XDBREL["MAX_ATTEMPTS"]`` says.
+    later, by whoever comes, as often as ``XDBREL["MAX_ATTEMPTS"]`` says. Errors of the kind
+    ``interrupts`` say that the process's own time is over: the range is anybody's at once.
     """
-    until = time.monotonic() + seconds
+    stopping = _noting(seconds, stop)
     holder = holders.name()
     using = settings.INTEGRITY_DATABASE
     with uncached():
@@ -107,8 +114,7 @@ def take_part(
             return None
         source, target = ends.of(relation)
         throttle = Throttle.from_settings(source, target)
-        stopping = lambda: stop() or time.monotonic() >= until  # noqa: E731
-        work = Work(run, throttle, stop=stopping, counts=True)
+        work = Work(run, throttle, stop=stopping, counts=True, interrupts=interrupts)
         with statement_time.bounded(source, target):
             ended = None
             while (claim := claims.claim(run, holder, source, target)) is not None:
@@ -159,6 +165,17 @@ def number_of_ranges(source: End, target: End, strategy: str) -> int:
     ends_read = [target] if strategy == "gaps" else [source, target]
     rows = [statistics.rows(end.model, end.using) or 0 for end in ends_read]
     return max(1, min(MOST_RANGES, max(rows) // settings.SCAN_RANGE_ROWS))
+
+
+def _noting(seconds: float, stop: Callable[[], bool]) -> Callable[[], bool]:
+    """Return what is asked after each step whether time is over, and notes that work is done."""
+    until = time.monotonic() + seconds
+
+    def is_over() -> bool:
+        heartbeats.beat("scan")
+        return stop() or time.monotonic() >= until
+
+    return is_over
 
 
 def _join(run: ScanRun, holder: str) -> bool:

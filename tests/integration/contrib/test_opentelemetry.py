@@ -11,6 +11,7 @@ from xdbrel import relations, tracing
 from xdbrel.cascade.prune import prune
 from xdbrel.cascade.relay import relay
 from xdbrel.contrib.opentelemetry import instrument, uninstrument
+from xdbrel.integrity import heartbeats, sharing
 from xdbrel.integrity.exceptions import NoScan
 from xdbrel.integrity.repair import repair
 from xdbrel.integrity.restore import restore
@@ -57,6 +58,25 @@ def test_a_span_for_each_service(spans):
         "xdbrel.rows": 0,
     }
     assert found["xdbrel.prune"]["xdbrel.dry_run"] is False
+
+
+def test_spans_of_a_shared_scan(spans, monkeypatch):
+    """Who begins it and each who takes part has a span, and notes that scans are done."""
+    Post.objects.bulk_create(Post(title="x", author_id=10**6 + number) for number in range(200))
+    monkeypatch.setattr(sharing, "number_of_ranges", lambda *ends: 3)
+    monkeypatch.setattr(heartbeats, "_noted", {})
+    sent = []
+    # PostgreSQL draws from pages alone, so that there may be fewer ranges.
+    begun = sharing.start(relations.get(HANDLE), send=sent.append, mode="full", strategy="push")
+    for pk in sent[:1]:
+        sharing.take_part(pk)
+    first, *parts = spans()
+    assert (first.name, first.attributes["xdbrel.relation"]) == ("xdbrel.scan", HANDLE)
+    assert first.attributes["xdbrel.run"] == begun.run_id
+    assert [(span.name, span.attributes["xdbrel.distinct_keys"]) for span in parts] == [
+        ("xdbrel.scan_range", 200) for _ in sent[:1]
+    ]
+    assert "scan" in heartbeats.last()
 
 
 def test_errors_are_in_the_span(spans):
