@@ -81,9 +81,19 @@ def ordering(field: Any, home: Any, connection: Any) -> str | None:
     return None
 
 
-def same_order(field: Any, home: Any, connection: Any) -> bool:
-    """Tell whether shipped text is ordered, and is equal, at ``connection`` as it is at home."""
-    return ordering(field, home, connection) == ""
+def same_equality(field: Any, home: Any, connection: Any) -> bool:
+    """Tell whether text that is equal at home is equal where it was brought.
+
+    A temporary column has the collation of its home where there is one like it. What differs
+    at home may be equal here: MariaDB pads the one that it shares with others.
+    """
+    rule = rule_of(field, home)
+    if rule == BINARY or connection.vendor == "mysql":
+        return True
+    if connection.vendor == "postgresql" and rule[0] == "postgresql":
+        # All of its own tell apart what differs in one byte, but those that say otherwise.
+        return rule == _rules(connection).get("", BINARY) or rule[1] in _collations_of(connection)
+    return ordering(field, home, connection) is not None
 
 
 def rule_of(field: Any, connection: Any) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from django.db.models.sql import compiler as django_compilers
 
 from xdbrel import compat
 from xdbrel.conf import settings
-from xdbrel.query import blocks, partial, places, raw, references
+from xdbrel.query import blocks, merged, partial, places, raw, references
 from xdbrel.query import run as runs
 from xdbrel.query.planner import plan
 from xdbrel.query.shipment import QueryShipment
@@ -125,6 +125,8 @@ class PartedCompiler(WatchedCompiler):
     klass_info: Any
     #: What setting it up has made of the query as it was.
     set_up: Any = None
+    #: Which rows become one, while what is selected, grouped and ordered is compiled.
+    merged: merged.Merged | None = None
 
     def as_sql(self, *args: Any, **kwargs: Any) -> Any:
         run = self.connection.__dict__.get(STATE)
@@ -307,7 +309,11 @@ class PartedCompiler(WatchedCompiler):
         """
         known, self.set_up = self.set_up, None
         if known is None or args or kwargs.get("with_col_aliases"):
-            return super().pre_sql_setup(*args, **kwargs)  # type: ignore[misc]
+            self.merged = merged.Merged.of(self.query)
+            try:
+                return super().pre_sql_setup(*args, **kwargs)  # type: ignore[misc]
+            finally:
+                self.merged = None
         self.where, self.having, self.qualify = self.query.where.split_having_qualify(
             must_group_by=self.query.group_by is not None
         )
@@ -348,11 +354,21 @@ class PartedCompiler(WatchedCompiler):
                     name = shipment.part(node)
                     column = f"{self._quoted(shipment.block.root)}.{self._quoted(name)}"
                     return partial.whole(node, column, self.connection.vendor), ()
+            before, self.merged = self.merged, merged.Merged.within(node)
+            try:
+                return super().compile(node)  # type: ignore[misc]
+            finally:
+                self.merged = before
         if isinstance(node, Col):
             run = self.connection.__dict__[STATE]
             shipment = run.shipment_of(node.alias)
             if shipment is not None:
-                name = shipment.column(node.alias, node.target)
+                if self.merged is not None and self.merged.by(node, shipment.block):
+                    apart = self.merged.apart(shipment.block)
+                    using = self.connection.alias
+                    name = shipment.merging(node.alias, node.target, using, apart)
+                else:
+                    name = shipment.column(node.alias, node.target)
                 return f"{self._quoted(shipment.block.root)}.{self._quoted(name)}", ()
         return super().compile(node)  # type: ignore[misc]
 
@@ -384,7 +400,7 @@ class PartedCompiler(WatchedCompiler):
         query.subquery = False
         if not with_limits:
             query.clear_limits()
-        compiler = query.get_compiler(using=home, elide_empty=self.elide_empty)  # type: ignore[attr-defined]
+        compiler = query.get_compiler(using=home, elide_empty=self.elide_empty)
         # Raises EmptyResultSet just as it would here.
         compiler.as_sql(with_col_aliases=with_col_aliases)
         shipment = QueryShipment(home, f"the subquery on {query.model._meta.label}", query)

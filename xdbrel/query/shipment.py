@@ -10,7 +10,7 @@ told of it, so that what is done while the result is read has nothing to do with
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -270,14 +270,26 @@ class BlockShipment(Shipment):
         self.columns.setdefault(name, (ranked, number))
         return name
 
-    def first_of(self, alias: str, field: Any) -> str:
+    def merging(self, alias: str, field: Any, using: str, apart: list[Any]) -> str:
+        """Return the name here of the column by which equal rows become one; it will be brought.
+
+        That is the column itself, or where ``using`` would tell apart what is equal at home
+        the ``first_of`` what is, among rows that are equal in the columns ``apart`` as well.
+        """
+        here, home = connections[using], connections[self.home]
+        if values.is_text(field) and not collations.same_equality(field, home, here):
+            return self.first_of(alias, field, apart)
+        return self.column(alias, field)
+
+    def first_of(self, alias: str, field: Any, apart: Sequence[Any] = ()) -> str:
         """Return the name here of a column with one of all values that are equal at home.
 
         What groups by it, or is distinct by it, does so as its home would.
         """
-        name = f"{self.column(alias, field)}__first"
+        name = f"{self.column(alias, field)}__first" + "_of_each" * bool(apart)
         column = self.block.column(alias, field)
-        first = Window(Min(column, output_field=values.plain(field)), partition_by=[column])
+        plain = values.plain(field)
+        first = Window(Min(column, output_field=plain), partition_by=[column, *apart])
         self.columns.setdefault(name, (first, field))
         return name
 

@@ -2,7 +2,7 @@
 
 import pytest
 from django.db import connections, transaction
-from django.db.models import F
+from django.db.models import Count, F
 from django.db.models.sql.datastructures import BaseTable
 
 from tests.apps.freight.models import Poster, Sign
@@ -142,28 +142,65 @@ def test_what_is_equal_at_home_has_one_value(home, column, brought):
     assert sorted(map(sorted, found.values())) == sorted(at_home(home, column))
 
 
-def test_the_same_order_is_seen(home, column):
+def test_whether_equality_is_the_same_is_seen(home, column):
     field = MODELS[home]._meta.get_field(column)
     there, here = connections[home], connections[OTHER[home]]
-    same = collations.same_order(field, there, here)
-    if there.vendor != here.vendor:
-        # The servers at which this runs compare code points unless told otherwise.
-        assert same == (column == "plain" and "mysql" not in (there.vendor, here.vendor))
-    elif there.vendor == "mysql":
-        assert same
-    else:
-        assert same == (column == "plain")
+    same = collations.same_equality(field, there, here)
+    # The servers at which this runs compare code points unless told otherwise, and PostgreSQL's
+    # collations tell those apart as well. MariaDB does as its columns are told.
+    tells_apart = column == "plain" if there.vendor == "sqlite" else there.vendor == "postgresql"
+    assert same == (tells_apart or here.vendor in ("mysql", there.vendor))
 
 
 def test_the_servers_are_asked_once(home, column, django_assert_num_queries):
     field = MODELS[home]._meta.get_field(column)
     there, here = connections[home], connections[OTHER[home]]
-    collations.same_order(field, there, here)
+    collations.same_equality(field, there, here)
     with (
         django_assert_num_queries(0, connection=there),
         django_assert_num_queries(0, connection=here),
     ):
-        collations.same_order(field, there, here)
+        collations.same_equality(field, there, here)
+
+
+@pytest.fixture
+def across(home, column):
+    """The rows of the other model, by a lookup that leads to the words."""
+    lookup = {"default": f"posters__{column}", "blog": f"sign__{column}"}[home]
+    return MODELS[OTHER[home]].objects.order_by(), lookup
+
+
+def test_rows_are_grouped_as_at_home(home, column, across):
+    rows, lookup = across
+    found = {
+        one[lookup]: one["number"] for one in rows.values(lookup).annotate(number=Count("pk"))
+    }
+    assert found.pop(None) == 1
+    expected = at_home(home, column)
+    assert sorted(found.values()) == sorted(map(len, expected))
+    for word, number in found.items():
+        (its,) = [its for its in expected if word in its]
+        assert len(its) == number
+
+
+def test_rows_are_distinct_as_at_home(home, column, across):
+    rows, lookup = across
+    words = list(rows.values_list(lookup, flat=True).distinct())
+    expected = at_home(home, column)
+    assert len(words) == len(expected) + 1
+    assert all(sum(word in its for word in words) == 1 for its in expected)
+    assert rows.values(lookup).distinct().count() == len(words)
+    counted = rows.aggregate(number=Count(lookup, distinct=True))
+    assert counted == {"number": len(expected)}
+
+
+def test_rows_that_differ_otherwise_keep_their_words(home, column, across):
+    rows, lookup = across
+    for found in (
+        rows.values_list("pk", lookup).distinct(),
+        rows.values_list("pk", lookup).annotate(number=Count("pk")).values_list("pk", lookup),
+    ):
+        assert {word for _, word in found} == {*WORDS, None}
 
 
 def test_columns_with_collations_are_compared_across(home, column):
