@@ -206,15 +206,19 @@ def describe_keys(keys: Sequence[Any]) -> str:
 class QueryTooLarge(XdbrelError, NotSupportedError):
     """A query that spans databases would bring more rows than it may.
 
-    Attributes: ``label`` (the model, or what else is brought), ``home``, ``budget``.
+    Attributes: ``label`` (the model, or what else is brought), ``home``, ``budget``,
+    ``estimate`` (about how many rows there are; ``None`` where the server does not say more
+    than that it is over the budget).
     """
 
-    def __init__(self, label: str, home: str, budget: int) -> None:
+    def __init__(self, label: str, home: str, budget: int, estimate: int | None = None) -> None:
         self.label = label
         self.home = home
         self.budget = budget
+        self.estimate = estimate if estimate and estimate > budget else None
+        about = f"about {self.estimate}, " if self.estimate else ""
         super().__init__(
-            f"This query would bring more than {budget} rows of {label} out of database "
+            f"This query would bring {about}more than {budget} rows of {label} out of database "
             f'{home!r} (XDBREL["MAX_SHIPPED_ROWS"]). Filter by a field of {label} that fewer '
             f"rows have, filter the other side first, or raise the limit."
         )

@@ -83,3 +83,13 @@ def test_equal_rows_of_a_union_whose_other_part_turns_out_to_be_empty(end):
         "Author(id=1, name='a')",
         "Post(id=1, author_id=1)",
     )
+
+
+def test_a_condition_that_is_judged_at_home_beside_an_aggregate():
+    """It stands in HAVING, where MariaDB knows what is selected or grouped by."""
+    check(
+        "Order.objects.alias(x1=Min('author__name')).filter("
+        "Q(x1__exact=F('author__name')) | Q(author__pupils__pupils__isnull=True)).delete()",
+        "Author(id=1, name='a')",
+        "Order(id=1, author_id=1)",
+    )

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
-from django.db import DatabaseError, connections, models, transaction
+from django.db import DatabaseError, OperationalError, connections, models, transaction
 from django.db.models import Case, Func, Value, When
 from django.db.models.expressions import Col
 from django.db.models.functions import Cast
@@ -61,12 +61,10 @@ def for_column(
     _, inside = block.join
     more = [] if condition is None else [condition]
     wanted = [*block.conditions, *more]
-    known = statistics.rows(block.model, block.home)
     if (
         limit <= limits.MANY
-        or known is None
-        or known <= limits.MANY
         or not carried.can_carry(inside.target, block.home, using)
+        or (statistics.rows(block.model, block.home) or 0) <= limits.MANY
         # What is asked in there may live elsewhere.
         or any(isinstance(part, Query) for one in wanted for part in _parts(one))
     ):
@@ -205,15 +203,21 @@ def holds_for_none(block: Block, condition: Any) -> bool | None:
 
     Its own database is asked, once: no row plays a part. ``None`` if it cannot say.
     """
-    question = (block.home, _named(block, condition))
+    question: Any = (block.home, _named(block, condition))
     try:
         if question in _answers:
             return _answers[question]
     except TypeError:  # a value that cannot be looked up
-        return _ask_of_none(block, condition)
+        question = None
     if len(_answers) >= REMEMBERED:
         _answers.clear()
-    answer = _answers[question] = _ask_of_none(block, condition)
+    try:
+        answer = _ask_of_none(block, condition)
+    except OperationalError:
+        # It may be able to say the next time.
+        return None
+    if question is not None:
+        _answers[question] = answer
     return answer
 
 
@@ -244,6 +248,8 @@ def _ask_of_none(block: Block, condition: Any) -> bool | None:
         return False
     except FullResultSet:
         return True
+    except OperationalError:
+        raise
     except (DatabaseError, TypeError, ValueError):
         return None
     return bool(found)

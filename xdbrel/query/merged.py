@@ -58,5 +58,7 @@ class Merged:
         What belongs to two rows of the query's own table does not where the key of these is
         among the columns.
         """
-        hangs_by_base = block.join is not None and block.join[0].alias == self.base
-        return [block.join[1]] if hangs_by_base and self.base in self.unique else []
+        if block.join is None or self.base not in self.unique:
+            return []
+        outside, inside = block.join
+        return [inside] if outside.alias == self.base else []

@@ -21,7 +21,7 @@ from django.db.models.functions import DenseRank
 from django.db.models.lookups import IsNull
 
 from xdbrel.exceptions import QueryTooLarge
-from xdbrel.query import arrays, collations, streaming, values
+from xdbrel.query import arrays, collations, statistics, streaming, values
 
 #: Text and bytes in one INSERT: servers take at most as long a statement as they are told.
 PACKET = 2_000_000
@@ -73,6 +73,21 @@ class Shipment:
         Raises ``QueryTooLarge`` as soon as there are more rows than ``budget``, and
         ``DataError`` where a value has no equal there.
         """
+        try:
+            self._bring(using, budget)
+        except QueryTooLarge as error:
+            raise QueryTooLarge(self.label, self.home, error.budget, self._estimate()) from None
+
+    def _estimate(self) -> int | None:
+        """Return how many rows there are in all, roughly, as the server sees it."""
+        try:
+            sql, params = self.query().get_compiler(using=self.home).as_sql()
+            return statistics.estimate(sql, params, self.home)
+        except DatabaseError:
+            # It is about to be said that the query failed; nothing depends on this.
+            return None
+
+    def _bring(self, using: str, budget: int) -> None:
         connection, home = connections[using], connections[self.home]
         self.at = connection
         query = self.query().chain()

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models
-from django.db.models import Case, Value, When
+from django.db.models import Case, Expression, Value, When
 from django.db.models.sql.where import WhereNode
 
 from xdbrel import compat
@@ -20,6 +20,33 @@ from xdbrel.query import keysets
 from xdbrel.query.blocks import Block
 
 _NUMBER = models.IntegerField()
+
+
+class Judgement(Expression):
+    """The column of the block's shipment with what its own database says of a condition."""
+
+    output_field = _NUMBER
+    # One for each place in the query.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __init__(self, block: Block, condition: Any) -> None:
+        super().__init__()
+        #: The alias that a column is known by.
+        self.alias = block.root
+        self.judged = _judged(condition)
+
+    def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, list[Any]]:
+        shipment = compiler.shipment_of(self.alias)
+        known = [name for name, (one, _) in shipment.columns.items() if one is self.judged]
+        name = known[0] if known else self._new_name(shipment)
+        shipment.columns[name] = (self.judged, _NUMBER)
+        return f"{compat.quote_name(compiler, self.alias)}.{compat.quote_name(compiler, name)}", []
+
+    @staticmethod
+    def _new_name(shipment: Any) -> str:
+        number = sum(name.startswith("xdbrel_truth") for name in shipment.columns)
+        return f"xdbrel_truth{number}"
 
 
 class TruthOf:
@@ -30,8 +57,8 @@ class TruthOf:
     contains_over_clause = False
 
     def __init__(self, block: Block, condition: Any, missing: int | None) -> None:
-        self.block = block
         self.condition = condition
+        self.judgement = Judgement(block, condition)
         #: What it is where the block has no row: 1, 0, or ``None`` for unknown.
         self.missing = missing
 
@@ -39,17 +66,11 @@ class TruthOf:
         return [self.condition]
 
     def get_group_by_cols(self) -> list[Any]:
-        cols: list[Any] = self.condition.get_group_by_cols()
-        return cols
+        # What MariaDB meets in HAVING has to be selected or grouped by.
+        return [*self.condition.get_group_by_cols(), self.judgement]
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
-        shipment = compiler.shipment_of(self.block.root)
-        number = sum(name.startswith("xdbrel_truth") for name in shipment.columns)
-        name = f"xdbrel_truth{number}"
-        shipment.columns[name] = (_judged(self.condition), _NUMBER)
-        column = (
-            f"{compat.quote_name(compiler, self.block.root)}.{compat.quote_name(compiler, name)}"
-        )
+        column, _ = compiler.compile(self.judgement)
         missing = "NULL" if self.missing is None else str(self.missing)
         return (
             f"(CASE WHEN {column} IS NULL THEN {missing}"

@@ -36,7 +36,7 @@ def test_a_query_that_filters(library):
     text = str(plan)
     assert "library.Author along library.Book.author" in text
     assert "rows that fulfil the conditions (1 rows)" in text
-    assert [statement.alias for statement in plan.statements] == ["default"]
+    assert {statement.alias for statement in plan.statements} == {"default"}
 
 
 def test_a_query_that_needs_columns(library):
@@ -74,7 +74,9 @@ def test_only_the_plan_is_made(library):
 def test_a_limit_of_its_own(library, settings):
     """For one queryset and what is made of it, above or below that of the settings."""
     asked = Book.objects.order_by("pk").values_list("title", "author__name")
-    with pytest.raises(QueryTooLarge, match=r"^This query would bring more than 1 rows of "):
+    with pytest.raises(
+        QueryTooLarge, match=r"^This query would bring (about \d+, )?more than 1 rows of "
+    ):
         list(max_shipped_rows(asked, 1))
     with pytest.raises(QueryTooLarge):
         list(asked.max_shipped_rows(1).exclude(author=None))

@@ -1,7 +1,8 @@
 """Ways that the planner takes with many rows, taken here with few."""
 
 import pytest
-from django.db.models import Count, Window
+from django.db import OperationalError, connections
+from django.db.models import Count, Q, Window
 
 from tests.apps.blog.models import Translation
 from tests.apps.library.models import Author, Book, Sale
@@ -54,3 +55,29 @@ def test_pages_along_the_order_of_another_database(monkeypatch, first_step):
     assert (ordered.first().text, ordered.last().text) == ("a", "d")
     assert ordered.select_related("language").last().language.code == "it"
     assert [step.strategy for step in ordered[:2].explain_cross_db().steps] == ["top"]
+
+
+def test_a_database_that_could_not_answer_is_asked_again():
+    """Whether NULL fulfils a condition is asked once, unless the answer got lost."""
+    Book.objects.create(title="y", author=Author.objects.create(name="Ada"))
+    Book.objects.create(title="x")
+    asked = []
+
+    def losing(execute, sql, params, many, context):
+        if '"holds"' in sql or "`holds`" in sql:
+            asked.append(sql)
+            if len(asked) == 1:
+                raise OperationalError("the connection was lost")
+        return execute(sql, params, many, context)
+
+    # A value of its own: other tests may have asked for others.
+    either = Q(author__name="Ada") | Q(author__name="asked again")
+    with connections["default"].execute_wrapper(losing):
+        counts = []
+        for _ in range(3):
+            found = Book.objects.filter(either | Q(title="x")).order_by("title")
+            assert [book.title for book in found] == ["x", "y"]
+            counts.append(len(asked))
+        # The one that was lost is asked again, the second time and no more.
+        assert counts[1] == counts[2]
+    assert asked.count(asked[0]) == 2
