@@ -36,7 +36,9 @@ class Judgement(Expression):
         self.alias = block.root
         self.judged = _judged(condition)
 
-    def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, list[Any]]:
+    def as_sql(  # type: ignore[override]
+        self, compiler: Any, connection: Any, **extra: Any
+    ) -> tuple[str, list[Any]]:
         shipment = compiler.shipment_of(self.alias)
         known = [name for name, (one, _) in shipment.columns.items() if one is self.judged]
         name = known[0] if known else self._new_name(shipment)
