@@ -130,9 +130,11 @@ def made_by(model: type[models.Model]) -> Any:
 def through_home(model: type[models.Model]) -> str | None:
     """Return the alias that a field names for the model between its sides, if ``model`` is one.
 
-    A model of a migration's state counts as well: its manager remembers.
+    A model of a migration's state counts as well: its manager remembers. What Django's cache
+    in a table shows its routers has no manager.
     """
-    alias: str | None = getattr(model._meta.default_manager, "through_home", None)
+    manager = getattr(model._meta, "default_manager", None)
+    alias: str | None = getattr(manager, "through_home", None)
     return alias
 
 

@@ -38,6 +38,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: stands with the targets that it speaks of, so nothing can be said of all intents.
 _INTEGRITY_MODELS = frozenset({"xdbrel.scanrun", "xdbrel.orphan"})
 
+#: What the table of a cache in a database calls itself towards routers. It is no model
+#: otherwise, and its app is not installed.
+CACHE_LABEL = "django_cache"
+
 
 class HomeRouter:
     """Route whole apps and single models by ``XDBREL["HOMES"]``.
@@ -125,6 +129,8 @@ class HomeRouter:
         if named is not None:
             return named
         meta = model._meta
+        if meta.app_label == CACHE_LABEL:
+            return self._entry(CACHE_LABEL, meta.model_name or "")
         # Neither has rows of its own to place.
         if meta.proxy and meta.concrete_model is not None:
             meta = meta.concrete_model._meta

@@ -17,7 +17,7 @@ from xdbrel.cascade.triggers.captures import is_served
 from xdbrel.checks.scope import TAG, Found, check, crossing, is_resolved
 from xdbrel.conf import Settings, settings
 from xdbrel.relations import all_relations
-from xdbrel.routers import HomeRouter, PrimaryReplicaRouter
+from xdbrel.routers import CACHE_LABEL, HomeRouter, PrimaryReplicaRouter
 
 
 @checks.register(TAG)
@@ -56,6 +56,8 @@ def check_homes(**kwargs: Any) -> Found:
         # Entries are found whatever the case of their letters.
         labels = {label.lower(): label for label in apps.app_configs}
         label = labels.get(app_label.lower())
+        if app_label.lower() == CACHE_LABEL:
+            continue
         if label is None:
             yield _unknown(name, "app", difflib.get_close_matches(app_label, apps.app_configs))
         elif model_name:

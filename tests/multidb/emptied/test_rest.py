@@ -20,10 +20,8 @@ def test_cascades(fred, order):
     assert deleted.wait(timeout=0)
     assert not Order.objects.exists()
     intents = CascadeIntent.objects.using("users")
-    assert {(one.relation, one.status) for one in intents} == {
-        ("shop.Order.customer", "applied"),
-        ("press.Book.editor", "applied"),
-    }
+    assert intents.filter(relation="shop.Order.customer").get().status == "applied"
+    assert {one.status for one in intents} == {"applied"}
 
 
 def test_protect(fred, order):
@@ -36,7 +34,7 @@ def test_a_block_over_several_databases(fred, order):
     with pytest.raises(ZeroDivisionError), xdbrel.atomic("users", "customers"):
         fred.delete()
         assert not Order.objects.exists()
-        1 / 0  # noqa: B018
+        1 / 0
     assert Order.objects.get().customer == User.objects.get()
 
 
