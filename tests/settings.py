@@ -113,6 +113,9 @@ XDBREL = {
             ],
             "blog",
         ),
+        "notes": "default",
+        **dict.fromkeys([f"notes.{model}" for model in ("Note", "Reply", "Essay")], "blog"),
+        "notes.Label": "shop",
         "parted": "default",
         **dict.fromkeys([f"parted.{model}" for model in ("Post", "Comment", "Club")], "blog"),
         **dict.fromkeys(
@@ -140,6 +143,7 @@ INSTALLED_APPS = [
     "tests.apps.library",
     "tests.apps.parted",
     "tests.apps.clubs",
+    "tests.apps.notes",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -144,6 +144,33 @@ def asked_about(model: type[models.Model]) -> type[models.Model]:
     return model if field is None else field.model
 
 
+def allowed(model: type[models.Model], alias: str) -> bool | None:
+    """Return what the routers say of rows of ``model`` at ``alias``; ``None`` if all are silent."""
+    meta = model._meta
+    for router in django_router.routers:
+        method = getattr(router, "allow_migrate", None)
+        if method is not None:
+            said = method(alias, meta.app_label, model_name=meta.model_name, model=model)
+            if said is not None:
+                return bool(said)
+    return None
+
+
+def alias_in(model: type[models.Model], using: str) -> str:
+    """Return where the rows of ``model`` come from that a statement on ``using`` speaks of.
+
+    Raises ``HomeError`` where they are not there and no other alias can be named.
+    """
+    said = allowed(model, using)
+    if said:
+        return using
+    if said is None:
+        chosen = spoken("db_for_home", model)
+        return using if chosen is None else primary(chosen)
+    found = home(model)
+    return using if same_home(found, using) else found
+
+
 def is_configured(alias: str) -> bool:
     """Tell whether ``alias`` names a database: Django allows an empty ``default``."""
     engine: str = connections.settings.get(alias, {}).get("ENGINE", "")
