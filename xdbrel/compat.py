@@ -95,7 +95,7 @@ def finds_generic_accessors() -> bool:
 def fetch_related(accessor: Any, instance: models.Model) -> None:
     """Let an accessor fetch for ``instance``, and by its fetch mode where there are any."""
     if HAS_FETCH_MODES:
-        instance._state.fetch_mode.fetch(accessor, instance)  # type: ignore[attr-defined]
+        instance._state.fetch_mode.fetch(accessor, instance)
     else:
         accessor.fetch_one(instance)
 

@@ -31,7 +31,7 @@ def model() -> Any:
 
 
 def typed(target: Any, *, concrete: bool = True) -> type[models.Model]:
-    """Return the model whose content type rows of ``target`` have: a proxy's own or its table's."""
+    """Return the model whose content type ``target`` has: a proxy's own, or its table's."""
     found: type[models.Model] = target._meta.concrete_model if concrete else target._meta.model
     return found
 
@@ -66,7 +66,7 @@ def of_model(target: Any, alias: str, *, concrete: bool = True) -> Any:
 
 
 def of_id(number: Any, alias: str) -> Any:
-    """Return the content type that has this id in ``alias``; raises ``ContentType.DoesNotExist``."""
+    """Return the content type of this id in ``alias``; raises ``ContentType.DoesNotExist``."""
     manager = model()._default_manager.db_manager(alias)
     with uncached():
         return manager.get_for_id(number)
@@ -89,7 +89,9 @@ class TypeId(Expression):
         rows = placement.alias_in(self.type_field.model, using)
         return of_model(self.target, alias_for(self.type_field, rows), concrete=False).pk
 
-    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(  # type: ignore[override]
+        self, compiler: SQLCompiler, connection: Any
+    ) -> tuple[str, list[Any]]:
         return "%s", [self.at(connection.alias)]
 
     def get_group_by_cols(self) -> list[Any]:

@@ -145,7 +145,7 @@ def asked_about(model: type[models.Model]) -> type[models.Model]:
 
 
 def allowed(model: type[models.Model], alias: str) -> bool | None:
-    """Return what the routers say of rows of ``model`` at ``alias``; ``None`` if all are silent."""
+    """Return what the routers say of ``model`` at ``alias``; ``None`` where all are silent."""
     meta = model._meta
     for router in django_router.routers:
         method = getattr(router, "allow_migrate", None)

@@ -71,6 +71,17 @@ class Relation:
         """Whether keys are tuples: those of several columns."""
         return is_composite(self.field)
 
+    def key_column(self) -> models.Field[Any, Any]:
+        """The field of the source that holds the keys: the relation's own, or an object id."""
+        field: models.Field[Any, Any] = getattr(self.field, "key_column", self.field)
+        return field
+
+    @property
+    def condition(self) -> models.Q | None:
+        """Which rows of the source's model are sources of this relation; ``None`` for all."""
+        found: models.Q | None = getattr(self.field, "condition", None)
+        return found
+
     @property
     def source_home(self) -> str:
         """The alias where sources are written."""
@@ -155,7 +166,7 @@ def _of_generic(handle: str) -> Relation | None:
         return None
     for field in source._meta.private_fields:
         if field.name == name and getattr(field, "crosses_generically", False):
-            return Relation(field.key_to(model))  # type: ignore[attr-defined]
+            return Relation(field.key_to(model))
     return None
 
 
@@ -189,4 +200,4 @@ def _fields() -> Iterator[models.ForeignKey[Any, Any]]:
         for generic in model._meta.private_fields:
             # A generic relation is one for each model that declares its other side.
             if getattr(generic, "crosses_generically", False):
-                yield from generic.declared_keys  # type: ignore[attr-defined]
+                yield from generic.declared_keys

@@ -61,8 +61,15 @@ def carry_out(policy: Any, collector: Any, field: Any, sources: Any, using: str)
 def holding(field: Any, target_keys: Sequence[Any]) -> Q:
     """Return the condition for the sources that hold one of a chunk of keys."""
     if getattr(field, "is_generic", False):
-        return Q(KeyIn(F(field.attname), field.held(target_keys))) & field.condition
+        return Q(KeyIn(F(field.attname), field.held(target_keys)), field.condition)
     return Q(KeyIn(F(field.attname), target_keys))
+
+
+def key_held(field: Any, source: models.Model) -> Any:
+    """Return the key that a source holds, as its target has it."""
+    if getattr(field, "is_generic", False):
+        return field.get_local_related_value(source)[0]
+    return getattr(source, field.attname)
 
 
 def has_listeners(model: type[models.Model]) -> bool:

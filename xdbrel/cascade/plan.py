@@ -148,7 +148,7 @@ def _judge(plan: Plan, policy: Any, field: Any, source_alias: str, target_keys: 
         if relates:
             # A tree, or a receiver, asks each source for its target, which the collectors have.
             for source in found:
-                target = targets.get(field.get_local_related_value(source)[0])
+                target = targets.get(graph.key_held(field, source))
                 if target is not None:
                     field.set_cached_value(source, target)
         try:

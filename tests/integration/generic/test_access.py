@@ -180,7 +180,8 @@ def test_manager_writes(types, type_id):
     thing.notes.remove(first)
     assert list(thing.notes.all()) == [second]
     found, created = thing.notes.get_or_create(text="fourth")
-    assert created and thing.notes.get_or_create(text="fourth") == (found, False)
+    assert created
+    assert thing.notes.get_or_create(text="fourth") == (found, False)
     thing.notes.update_or_create(text="fourth", defaults={"text": "fifth"})
     assert thing.notes.filter(text="fifth").count() == 1
     assert gadget.notes.count() == 0

@@ -62,7 +62,7 @@ def test_what_is_related_goes(model, types):
 
 
 @in_transactions
-def test_of_a_child_both_kinds_go(types):
+def test_of_a_child_both_kinds_go(types_everywhere):
     """What was said of it as its parent goes with it, too."""
     special = SpecialThing.objects.create()
     parent = special.thing_ptr
@@ -73,14 +73,14 @@ def test_of_a_child_both_kinds_go(types):
 
 
 @in_transactions
-def test_a_proxy_is_deleted_as_its_model(types):
+def test_a_proxy_is_deleted_as_its_model(types_everywhere):
     make(ThingProxy.objects.create())
     ThingProxy.objects.all().delete()
     assert left() == {"Note": 0, "Reply": 0, "Label": 0}
 
 
 @in_transactions
-def test_many_are_deleted_by_queryset(types):
+def test_many_are_deleted_by_queryset(types_everywhere):
     for _ in range(5):
         make(Thing.objects.create())
     make(Gadget.objects.create())
@@ -89,7 +89,7 @@ def test_many_are_deleted_by_queryset(types):
 
 
 @in_transactions
-def test_past_the_collector(types):
+def test_past_the_collector(types_everywhere):
     """``_raw_delete()`` is followed as ``delete()`` is."""
     make(Thing.objects.create())
     Thing.objects.all()._raw_delete("default")
@@ -97,7 +97,7 @@ def test_past_the_collector(types):
 
 
 @in_transactions
-def test_receivers_get_notes_that_know_their_target(types):
+def test_receivers_get_notes_that_know_their_target(types_everywhere):
     """With somebody listening, instances are deleted, whose target can still be asked for."""
     heard = []
 
@@ -116,7 +116,7 @@ def test_receivers_get_notes_that_know_their_target(types):
 
 
 @in_transactions
-def test_the_admins_tree_of_objects(types):
+def test_the_admins_tree_of_objects(types_everywhere):
     thing = make(Thing.objects.create())
     collector = NestedObjects(using="default", origin=thing)
     collector.collect([thing])
@@ -126,7 +126,7 @@ def test_the_admins_tree_of_objects(types):
 
 
 @in_transactions
-def test_plan(types):
+def test_plan(types_everywhere):
     """plan_delete() counts what would go, and nothing goes."""
     thing = make(Thing.objects.create())
     plan = xdbrel.plan_delete(thing)
@@ -139,7 +139,7 @@ def test_plan(types):
 
 
 @in_transactions
-def test_who_does_not_declare_it_is_not_followed(types):
+def test_who_does_not_declare_it_is_not_followed(types_everywhere):
     make(stranger := Stranger.objects.create())
     stranger.delete()
     assert left() == {"Note": 2, "Reply": 1, "Label": 0}

@@ -79,9 +79,7 @@ def test_the_other_side(how, targets):
         queryset = queryset.prefetch_related(lookup)
     with assert_queries(default=1, blog=1):
         found = list(queryset)
-        notes = [
-            list(thing.mine if how == "to_attr" else thing.notes.all()) for thing in found
-        ]
+        notes = [list(thing.mine if how == "to_attr" else thing.notes.all()) for thing in found]
         assert [len(mine) for mine in notes] == [2, 2, 2]
         assert all(
             note.about is thing for thing, mine in zip(found, notes, strict=True) for note in mine
@@ -109,5 +107,5 @@ if HAS_FETCH_MODES:
     def test_fetching_may_be_forbidden(targets):
         note = Note.objects.fetch_mode(FETCH_RAISE).first()
         with pytest.raises(FieldFetchBlocked) as caught:
-            note.about  # noqa: B018
+            note.about
         assert str(caught.value) == "Fetching of Note.about blocked."

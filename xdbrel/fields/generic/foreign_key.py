@@ -8,6 +8,7 @@ is looked for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from django.contrib.contenttypes.fields import GenericForeignKey
@@ -37,7 +38,9 @@ class CrossDBGenericForeignKey(GenericForeignKey):
     #: The mark by which ``xdbrel.relations`` knows the fields.
     crosses_generically = True
 
-    def contribute_to_class(self, cls: type[models.Model], name: str, **kwargs: Any) -> None:
+    def contribute_to_class(  # type: ignore[override]
+        self, cls: type[models.Model], name: str, **kwargs: Any
+    ) -> None:
         # A copy in a child of the model begins anew.
         self._keys: dict[type[models.Model], GenericKey] = {}
         super().contribute_to_class(cls, name, **kwargs)
@@ -81,7 +84,7 @@ class CrossDBGenericForeignKey(GenericForeignKey):
             setattr(self.model, key.name, SourceTarget(self))
         return self._keys[target]
 
-    def get_content_type(  # type: ignore[override]
+    def get_content_type(
         self,
         obj: Any = None,
         id: Any = None,
@@ -179,10 +182,8 @@ class CrossDBGenericForeignKeyDescriptor(_AccessorBase):  # type: ignore[misc]
         found = None
         model, key = self.field.target_of(instance)
         if key is not None:
-            try:
+            with suppress(ObjectDoesNotExist):
                 found = placed_queryset(model, instance).get(pk=key)
-            except ObjectDoesNotExist:
-                pass
         self.field.set_cached_value(instance, found)
 
     def get_prefetch_querysets(
@@ -268,13 +269,13 @@ class _Targets:
 
 def _rows_of(model: Any, members: list[Any], given: Any, targets: _Targets) -> tuple[Any, Any]:
     """Return the targets of one model, and the functions that match rows and instances."""
-    queryset = placed_queryset(model, members[0]) if given is None else given._chain()
+    queryset: Any = placed_queryset(model, members[0]) if given is None else given._chain()
     queryset._add_hints(instance=members[0])
     groups = Groups(members, queryset, None if given is None else given._db)
     pk = model._meta.pk
     matching = groups.matching(lambda row: (row.pk,), targets.key)
     if isinstance(pk, CompositePrimaryKey):
-        rows = []
+        rows: list[Any] = []
         for alias, instances in groups.by_alias.items():
             wanted = dict.fromkeys(targets.of(instance)[1] for instance in instances)
             size = keys.chunk_size(

@@ -45,9 +45,10 @@ class GenericKeyRel(CrossDBRelMixin):
 
     @property
     def related_model(self) -> type[models.Model]:
-        return self.field.model
+        model: type[models.Model] = self.field.model
+        return model
 
-    @property
+    @property  # type: ignore[misc]
     def on_delete(self) -> Any:
         # Inside one database Django follows the GenericRelation by itself.
         return models.DO_NOTHING if self._django_acts() else CrossDBOnDelete(self.policy)
@@ -85,7 +86,8 @@ class GenericKey:
 
     @property
     def related_model(self) -> type[models.Model]:
-        return self.remote_field.model
+        model: type[models.Model] = self.remote_field.model
+        return model
 
     @property
     def target_field(self) -> Any:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.contenttypes import fields as django_generic
-from django.db import models
 
 from xdbrel import content_types, placement
 from xdbrel.compat import with_globals
@@ -43,7 +42,7 @@ def create_generic_manager(superclass: Any, rel: Any) -> type[Any]:
     sources live when no router of the project speaks.
     """
     make = with_globals(
-        django_generic.create_generic_related_manager,  # type: ignore[attr-defined]
+        django_generic.create_generic_related_manager,
         router=placed_router,
         ContentType=_NO_TYPES,
         create_generic_related_manager=create_generic_manager,

@@ -32,8 +32,8 @@ class CrossDBGenericRel(GenericRel):
     @property
     def attname(self) -> str:
         """The name by which queries find the way from source to target; see ``GenericKey``."""
-        generic = self.field.generic
-        return name_of("" if generic is None else generic.name, self.field.typed_model)
+        field: Any = self.field
+        return name_of(field.generic.name if field.generic else "", field.typed_model)
 
 
 class CrossDBGenericRelation(GenericRelation):
@@ -45,9 +45,12 @@ class CrossDBGenericRelation(GenericRelation):
 
     rel_class = CrossDBGenericRel
 
-    def contribute_to_class(self, cls: type[models.Model], name: str, **kwargs: Any) -> None:
+    def contribute_to_class(  # type: ignore[override]
+        self, cls: type[models.Model], name: str, **kwargs: Any
+    ) -> None:
         super().contribute_to_class(cls, name, **kwargs)
-        setattr(cls, self.name, CrossDBReverseGenericManyToOneDescriptor(self.remote_field))
+        rel: Any = self.remote_field
+        setattr(cls, self.name, CrossDBReverseGenericManyToOneDescriptor(rel))
         if not cls._meta.abstract:
             lazy_related_operation(_declare, cls, self.remote_field.model, field=self)
 
@@ -69,11 +72,11 @@ class CrossDBGenericRelation(GenericRelation):
     @property
     def generic(self) -> Any:
         """The generic foreign key of the model at the other end; None where it has none."""
-        source = self.remote_field.model
+        source: Any = self.remote_field.model
         if isinstance(source, str):
             return None
         for field in source._meta.private_fields:
-            if self._is_matching_generic_foreign_key(field):
+            if self._is_matching_generic_foreign_key(field):  # type: ignore[attr-defined]
                 return field
         return None
 
@@ -99,7 +102,7 @@ class CrossDBGenericRelation(GenericRelation):
 
     def get_content_type(self) -> Any:
         """Return the content type of this field's model that rows at home name."""
-        field = self.remote_field.model._meta.get_field(self.content_type_field_name)
+        field: Any = self.remote_field.model._meta.get_field(self.content_type_field_name)
         return content_types.of_model(
             self.typed_model, content_types.alias_for(field, None), concrete=False
         )
@@ -137,7 +140,7 @@ class _TargetLookup:
             rhs = rhs.pk
         elif isinstance(rhs, (list, tuple, set, frozenset)):
             rhs = [value.pk if isinstance(value, models.Model) else value for value in rhs]
-        super().__init__(lhs, rhs)
+        super().__init__(lhs, rhs)  # type: ignore[call-arg]
 
 
 @CrossDBGenericRelation.register_lookup
