@@ -168,7 +168,7 @@ def keys_of_related_objects(
     return found
 
 
-def _related_in(node: Any, field: models.Field[Any, Any]) -> list[Any] | None:
+def _related_in(node: Any, field: Any) -> list[Any] | None:
     if isinstance(node, WhereNode):
         for child in node.children:
             found = _related_in(child, field)
@@ -180,7 +180,8 @@ def _related_in(node: Any, field: models.Field[Any, Any]) -> list[Any] | None:
             return list(node.rhs)
         if isinstance(node.lhs, ColPairs) and node.lhs.output_field is field:
             # Of several columns: the instances, as they are until the look-up is compiled.
-            return [field.get_foreign_related_value(target) for target in node.rhs]
+            key_of: Callable[[Any], Any] = field.get_foreign_related_value  # type: ignore[attr-defined]
+            return [key_of(target) for target in node.rhs]
     return None
 
 

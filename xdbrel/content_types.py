@@ -84,15 +84,21 @@ class TypeId(Expression):
         self.type_field = field
         self.target = target
 
-    def at(self, using: str) -> Any:
+    def at(self, using: str, *, joined: bool = False) -> Any:
         """Return the id for rows in a statement that runs on ``using``."""
-        rows = placement.alias_in(self.type_field.model, using)
+        rows = placement.alias_in(self.type_field.model, using, joined=joined)
         return of_model(self.target, alias_for(self.type_field, rows), concrete=False).pk
 
     def as_sql(  # type: ignore[override]
         self, compiler: SQLCompiler, connection: Any
     ) -> tuple[str, list[Any]]:
-        return "%s", [self.at(connection.alias)]
+        asked = compiler.query.model
+        rows = self.type_field.model._meta.concrete_model
+        joined = asked is None or rows not in (
+            asked._meta.concrete_model,
+            *asked._meta.all_parents,
+        )
+        return "%s", [self.at(connection.alias, joined=joined)]
 
     def get_group_by_cols(self) -> list[Any]:
         return []

@@ -156,18 +156,19 @@ def allowed(model: type[models.Model], alias: str) -> bool | None:
     return None
 
 
-def alias_in(model: type[models.Model], using: str) -> str:
+def alias_in(model: type[models.Model], using: str, *, joined: bool) -> str:
     """Return where the rows of ``model`` come from that a statement on ``using`` speaks of.
 
-    Raises ``HomeError`` where they are not there and no other alias can be named.
+    A statement that asks for them where they may live means those there; where they are only
+    ``joined`` the routers are heard first. Raises ``HomeError`` where no alias can be named.
     """
     said = allowed(model, using)
-    if said:
+    if said and not joined:
         return using
-    if said is None:
-        chosen = spoken("db_for_home", model)
-        return using if chosen is None else primary(chosen)
-    found = home(model)
+    if said is False:
+        found = home(model)
+    else:
+        found = primary(spoken("db_for_home", model) or using)
     return using if same_home(found, using) else found
 
 

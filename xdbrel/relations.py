@@ -71,11 +71,6 @@ class Relation:
         """Whether keys are tuples: those of several columns."""
         return is_composite(self.field)
 
-    def key_column(self) -> models.Field[Any, Any]:
-        """The field of the source that holds the keys: the relation's own, or an object id."""
-        field: models.Field[Any, Any] = getattr(self.field, "key_column", self.field)
-        return field
-
     @property
     def condition(self) -> models.Q | None:
         """Which rows of the source's model are sources of this relation; ``None`` for all."""

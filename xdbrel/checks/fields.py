@@ -122,7 +122,7 @@ def check_indexes(app_configs: Any = None, **kwargs: Any) -> Found:
                 )
                 continue
             yield checks.Warning(
-                f"{relation} has no index that begins with {relation.key_column.attname!r}: every "
+                f"{relation} has no index that begins with {relation.field.attname!r}: every "
                 f"cascade, reverse look-up and scan reads the whole table.",
                 hint="Leave out db_index=False, or begin an index in Meta.indexes with it.",
                 obj=relation.field,

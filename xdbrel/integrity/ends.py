@@ -287,7 +287,7 @@ def of(relation: Relation) -> tuple[End, End]:
         End(
             relation,
             relation.source,
-            relation.key_column,
+            relation.field if relation.condition is None else relation.source_fields[0],
             relation.source_home,
             relation.condition,
         ),

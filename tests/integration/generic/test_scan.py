@@ -8,6 +8,7 @@ from django.core.management import call_command
 from tests.apps.notes.models import Essay, Gadget, Label, Note, Stranger, Thing
 from xdbrel import relations
 from xdbrel.exceptions import UnknownRelation
+from xdbrel.integrity import incremental
 from xdbrel.integrity.confirm import confirm
 from xdbrel.integrity.findings import latest
 from xdbrel.integrity.repair import repair
@@ -38,7 +39,7 @@ def rows(types_everywhere):
 
 
 def make_rows():
-    """Make notes and labels of living targets, of dead ones, and of other models with their keys."""
+    """Make notes and labels of living targets, of dead ones, and of others with their keys."""
     things = [Thing.objects.create(pk=n) for n in (1, 2, 5)]
     gadget = Gadget.objects.create(id=uuid.UUID(int=1))
     for target in (*things, gadget, Essay.objects.create(pk=1)):
@@ -80,9 +81,9 @@ def test_a_text_that_no_target_can_have_is_found(rows):
     assert not found(GADGETS)
 
 
-@pytest.mark.django_db(databases="__all__", transaction=True)
-def test_incremental():
+def test_incremental(monkeypatch):
     """What was found before is looked at again, and what is new."""
+    monkeypatch.setattr(incremental, "_oldest", lambda using: 0.0)
     make_rows()
     handle = relations.get(THINGS)
     scan(handle)
