@@ -13,6 +13,7 @@ from xdbrel import content_types, placement
 from xdbrel.caching import uncached
 from xdbrel.checks.scope import Found, check, home, is_resolved, listed, models_of
 from xdbrel.compat import finds_generic_accessors
+from xdbrel.exceptions import HomeError
 
 _INSTEAD = "Declare CrossDBGenericForeignKey in its place"
 
@@ -98,28 +99,32 @@ def check_inlines(app_configs: Any = None, **kwargs: Any) -> Found:
 
     from xdbrel.fields.generic.formsets import CrossDBGenericInlineFormSet
 
+    inlines: dict[Any, None] = {}
     for site in all_sites:
         for admin in site._registry.values():
-            for inline in admin.inlines:
-                if (
-                    not isinstance(inline, type)
-                    or not issubclass(inline, GenericInlineModelAdmin)
-                    or issubclass(inline.formset, CrossDBGenericInlineFormSet)
-                ):
-                    continue
-                field: Any = inline.model._meta.get_field(inline.ct_field)
-                named = content_types.alias_for(field, None)
-                asked = router.db_for_read(content_types.model())
-                if not placement.same_home(named, asked):
-                    yield checks.Warning(
-                        f"{inline.__module__}.{inline.__qualname__} asks for content types in "
-                        f"{asked!r}, and rows of {inline.model._meta.label} name those of "
-                        f"{named!r}.",
-                        hint="Subclass CrossDBGenericTabularInline or CrossDBGenericStackedInline "
-                        "of xdbrel.admin.generic.",
-                        obj=inline,
-                        id="xdbrel.W112",
-                    )
+            inlines.update(dict.fromkeys(admin.inlines))
+    for inline in inlines:
+        if (
+            not isinstance(inline, type)
+            or not issubclass(inline, GenericInlineModelAdmin)
+            or issubclass(inline.formset, CrossDBGenericInlineFormSet)
+        ):
+            continue
+        field: Any = inline.model._meta.get_field(inline.ct_field)
+        try:
+            named = content_types.alias_for(field, None)
+        except HomeError:
+            continue  # Another check says so.
+        asked = router.db_for_read(content_types.model())
+        if not placement.same_home(named, asked):
+            yield checks.Warning(
+                f"{inline.__module__}.{inline.__qualname__} asks for content types in "
+                f"{asked!r}, and rows of {inline.model._meta.label} name those of {named!r}.",
+                hint="Subclass CrossDBGenericTabularInline or CrossDBGenericStackedInline of "
+                "xdbrel.admin.generic.",
+                obj=inline,
+                id="xdbrel.W112",
+            )
 
 
 def _plain_keys(model: type[models.Model]) -> Iterator[Any]:

@@ -4,7 +4,6 @@ import pytest
 from django.contrib import admin
 from django.contrib.admin.sites import AdminSite
 from django.contrib.contenttypes.admin import GenericTabularInline
-from django.contrib.contenttypes.fields import GenericForeignKey
 from django.core.checks import Warning
 
 from tests.apps.notes.models import Essay, Label, Note, Thing
@@ -52,16 +51,15 @@ def test_inlines_of_content_types_in_one_home(site):
 
 def test_w111_plain_keys(types_everywhere, monkeypatch):
     """Rows of a plain generic key that name a model of another database."""
-    field = GenericForeignKey("kind", "key")
-    field.model, field.name = Label, "plain"
-    monkeypatch.setattr(Label._meta, "private_fields", [field])
+    field = Label.subject.field
+    monkeypatch.setattr(field, "crosses_generically", False)
     databases = ["default", "blog", "shop"]
     assert generic.check_content_types(databases=databases) == []
     Label.objects.create(kind=kind_of(Thing), key=1)
     Label.objects.create(kind=kind_of(Label), key=1)
     assert generic.check_content_types(databases=databases) == [
         Warning(
-            "notes.Label.plain in 'shop' names models that live elsewhere, whose content types "
+            "notes.Label.subject in 'shop' names models that live elsewhere, whose content types "
             "have other ids there: notes.thing in 'default'. A plain GenericForeignKey takes one "
             "for the other.",
             hint='Declare CrossDBGenericForeignKey in its place; "manage.py xdbrel_contenttypes" '
