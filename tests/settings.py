@@ -66,6 +66,8 @@ XDBREL = {
     "MAX_ORPHAN_SHARE": 1.0,
     # No test waits: a repair may look a second time at once.
     "CONFIRM_AFTER": 0,
+    # What is moved has tables at both ends.
+    "MOVING": {"wagons": "blog"},
     "HOMES": {
         "archive.Entry": "blog",
         "archive.Loan": "blog",
@@ -113,9 +115,9 @@ XDBREL = {
             ],
             "blog",
         ),
-        "notes": "default",
-        **dict.fromkeys([f"notes.{model}" for model in ("Note", "Reply", "Essay")], "blog"),
-        "notes.Label": "shop",
+        "wagons": "default",
+        # Points at them from elsewhere.
+        "wagons.Ride": "shop",
         "parted": "default",
         **dict.fromkeys([f"parted.{model}" for model in ("Post", "Comment", "Club")], "blog"),
         **dict.fromkeys(
@@ -143,7 +145,7 @@ INSTALLED_APPS = [
     "tests.apps.library",
     "tests.apps.parted",
     "tests.apps.clubs",
-    "tests.apps.notes",
+    "tests.apps.wagons",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 import django
-from django.db import models, transaction
+from django.db import connections, models, transaction
 from django.db.models import deletion
 from django.db.models.expressions import ColPairs
 from django.db.models.sql.subqueries import UpdateQuery
@@ -65,6 +65,16 @@ def on_commit_robustly(call: partial[Any], *, using: str) -> None:
     transaction.on_commit(after_commit, using=using, robust=True)
 
 
+def is_inside_transaction(using: str) -> bool:
+    """Tell whether a block of ``atomic()`` that begins now would end without a commit.
+
+    That of a ``TestCase`` does not count, as it does not for ``atomic(durable=True)``.
+    """
+    connection: Any = connections[using]
+    blocks = [block for block in connection.atomic_blocks if not block._from_testcase]
+    return bool(blocks) or not (connection.in_atomic_block or connection.get_autocommit())
+
+
 def with_fetch_mode_of(
     manager: models.Manager[Any], instance: models.Model | None
 ) -> models.QuerySet[Any]:
@@ -73,31 +83,6 @@ def with_fetch_mode_of(
         queryset: models.QuerySet[Any] = manager.fetch_mode(instance._state.fetch_mode)  # type: ignore[attr-defined]
         return queryset
     return manager.all()
-
-
-def generic_accessor_base() -> type[Any]:
-    """Return what the accessor of a generic foreign key is to inherit from.
-
-    Django 6.1 has a class of its own for it, by which its system checks find the fields; to
-    5.2 the field itself is the accessor. Needs the registry of apps, contenttypes included.
-    """
-    from django.contrib.contenttypes import fields
-
-    base: type[Any] = getattr(fields, "GenericForeignKeyDescriptor", object)
-    return base
-
-
-def finds_generic_accessors() -> bool:
-    """Tell whether Django's own system checks find fields by ``generic_accessor_base()``."""
-    return generic_accessor_base() is not object
-
-
-def fetch_related(accessor: Any, instance: models.Model) -> None:
-    """Let an accessor fetch for ``instance``, and by its fetch mode where there are any."""
-    if HAS_FETCH_MODES:
-        instance._state.fetch_mode.fetch(accessor, instance)
-    else:
-        accessor.fetch_one(instance)
 
 
 def is_database_level(on_delete: Any) -> bool:
@@ -160,15 +145,13 @@ def keys_of_related_objects(
     look-up turns into a list of keys. That list is what a policy of ours needs; the
     query itself names the wrong database and is never run.
     """
-    # A generic relation is filtered at its other end.
-    column = field.target_field if getattr(field, "is_generic", False) else field
-    found = _related_in(sub_objs.query.where, column)
+    found = _related_in(sub_objs.query.where, field)
     if found is None:
         raise LookupError(f"no {field.name}__in condition in {sub_objs.query.where!r}")
     return found
 
 
-def _related_in(node: Any, field: Any) -> list[Any] | None:
+def _related_in(node: Any, field: models.ForeignKey[Any, Any]) -> list[Any] | None:
     if isinstance(node, WhereNode):
         for child in node.children:
             found = _related_in(child, field)
@@ -180,8 +163,7 @@ def _related_in(node: Any, field: Any) -> list[Any] | None:
             return list(node.rhs)
         if isinstance(node.lhs, ColPairs) and node.lhs.output_field is field:
             # Of several columns: the instances, as they are until the look-up is compiled.
-            key_of: Callable[[Any], Any] = field.get_foreign_related_value  # type: ignore[attr-defined]
-            return [key_of(target) for target in node.rhs]
+            return [field.get_foreign_related_value(target) for target in node.rhs]
     return None
 
 

@@ -126,6 +126,9 @@ class Settings:
     HOMES = Setting[Mapping[str, str]](
         {}, "app label or app_label.Model → the alias where its rows live (HomeRouter)"
     )
+    MOVING = Setting[Mapping[str, str]](
+        {}, "app label or app_label.Model → another alias where its tables stand meanwhile"
+    )
     REPLICAS = Setting[Mapping[str, str]](
         {}, "alias of a replica → alias of its primary; both count as one home"
     )

@@ -2,8 +2,10 @@
 
 An intent stands in the database of the targets it speaks of, so that it commits or
 vanishes with their delete; a quarantined row in that of the sources, for the same reason.
-Scans, findings, repairs and heartbeats stand in ``XDBREL["INTEGRITY_DATABASE"]``.
-What writes these rows is ``xdbrel.cascade`` and ``xdbrel.integrity``.
+A move stands in the database that its rows leave, so that what it has removed is written
+down in the transaction that removes it. Scans, findings, repairs and heartbeats stand in
+``XDBREL["INTEGRITY_DATABASE"]``. What writes these rows is ``xdbrel.cascade``,
+``xdbrel.integrity`` and ``xdbrel.moving``.
 """
 
 from __future__ import annotations
@@ -343,3 +345,94 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.work}, {self.ran_at:%Y-%m-%d %H:%M:%S}"
+
+
+class MoveRun(models.Model):
+    """Rows on their way from the database that this one stands in to another.
+
+    Its batches say how far it is. Whoever holds it (``claimed_by``, ``until``) moves rows.
+    """
+
+    class Status(models.TextChoices):
+        #: Rows are copied and verified; the source has them all.
+        COPYING = "copying", "copying"
+        #: Both ends stand, and are brought to the same state with every call.
+        KEPT = "kept", "kept"
+        #: Rows go from the source; there is no way back but another move.
+        REMOVING = "removing", "removing"
+        COMPLETE = "complete", "complete"
+        #: The copies were taken back.
+        ABANDONED = "abandoned", "abandoned"
+
+    id = models.BigAutoField(primary_key=True)
+    #: Labels of the models that were asked for.
+    model = models.CharField(max_length=255, db_index=True)
+    #: The same while it is under way, so that there is one of it at a time; null afterwards.
+    lease = models.CharField(max_length=255, unique=True, null=True, blank=True)
+    source_alias = models.CharField(max_length=100)
+    destination_alias = models.CharField(max_length=100)
+    #: A digest of what was chosen: another choice is another move.
+    selection = models.CharField(max_length=64)
+    #: What the command was given, so that it can be gone on with.
+    options = models.JSONField(encoder=DjangoJSONEncoder, default=dict)
+    #: Labels of the tables, with whether the destination had rows of its own.
+    tables = models.JSONField(encoder=DjangoJSONEncoder, default=dict)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.COPYING)
+    #: Who asked for it: a user, a host and process.
+    actor = models.CharField(max_length=255, blank=True, default="")
+    claimed_by = models.CharField(max_length=64, blank=True, default="")
+    until = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    seconds = models.FloatField(null=True, blank=True)
+    #: How often it went on after it had been cut short.
+    resumed = models.PositiveIntegerField(default=0)
+    #: Rows, and the checksum that both ends had, by model label.
+    counts = models.JSONField(encoder=DjangoJSONEncoder, default=dict)
+    checksums = models.JSONField(encoder=DjangoJSONEncoder, default=dict)
+    removed = models.BigIntegerField(default=0)
+    last_error = models.TextField(blank=True, default="")
+
+    class Meta:
+        verbose_name = "move"
+        verbose_name_plural = "moves"
+
+    def __str__(self) -> str:
+        return f"{self.model} to {self.destination_alias}: {self.status}"
+
+
+class MoveBatch(models.Model):
+    """Rows of one table that were copied together: those with keys in ``(after, upto]``.
+
+    Written before they are, so that after a crash it is known what may have arrived. Gone
+    once the move is complete. Stands where its run does.
+    """
+
+    class Status(models.TextChoices):
+        COPYING = "copying", "copying"
+        COPIED = "copied", "copied"
+        #: Read back from the destination, and as they were copied.
+        VERIFIED = "verified", "verified"
+        #: Gone from the source, in the transaction that wrote this.
+        REMOVED = "removed", "removed"
+        #: Of rows that were new at the destination, and that the source was given.
+        BROUGHT = "brought", "brought back"
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(MoveRun, on_delete=models.CASCADE, related_name="batches")
+    model = models.CharField(max_length=255)
+    after = models.JSONField(encoder=DjangoJSONEncoder, null=True, blank=True)
+    upto = models.JSONField(encoder=DjangoJSONEncoder)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.COPYING)
+    #: The digest of each row as it was copied, by its key, which is JSON.
+    digests = models.JSONField(encoder=DjangoJSONEncoder)
+    #: Those of rows that are being written again; null for none.
+    pending = models.JSONField(encoder=DjangoJSONEncoder, null=True, blank=True)
+
+    class Meta:
+        verbose_name = "batch of a move"
+        verbose_name_plural = "batches of moves"
+        indexes = [models.Index(fields=["run", "model", "status"], name="xdbrel_batch_of_move")]
+
+    def __str__(self) -> str:
+        return f"{len(self.digests)} rows of {self.model}: {self.status}"

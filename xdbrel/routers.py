@@ -38,10 +38,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: stands with the targets that it speaks of, so nothing can be said of all intents.
 _INTEGRITY_MODELS = frozenset({"xdbrel.scanrun", "xdbrel.orphan"})
 
-#: What the table of a cache in a database calls itself towards routers. It is no model
-#: otherwise, and its app is not installed.
-CACHE_LABEL = "django_cache"
-
 
 class HomeRouter:
     """Route whole apps and single models by ``XDBREL["HOMES"]``.
@@ -122,20 +118,33 @@ class HomeRouter:
             homes = {self._entry(app_label, model_name)}
         else:
             homes = self._homes_of_app(app_label)
-        return any(placement.same_home(db, home or DEFAULT_DB_ALIAS) for home in homes)
+        if any(placement.same_home(db, home or DEFAULT_DB_ALIAS) for home in homes):
+            return True
+        return self._is_moving(db, app_label, model or model_name)
+
+    def _is_moving(self, db: str, app_label: str, model: Any) -> bool:
+        """Tell whether tables stand in ``db`` beside their home, by ``XDBREL["MOVING"]``."""
+        moving = {name.lower(): alias for name, alias in settings.MOVING.items()}
+        if not moving:
+            return False
+        if model is None:
+            inside = f"{app_label}.".lower()
+            named = {
+                alias
+                for name, alias in moving.items()
+                if name == app_label.lower() or name.startswith(inside)
+            }
+        else:
+            label = model if isinstance(model, str) else _placed(model).model_name
+            entry = moving.get(f"{app_label}.{label}".lower()) or moving.get(app_label.lower())
+            named = {entry} if entry else set()
+        return any(placement.same_home(db, alias) for alias in named)
 
     def _home(self, model: type[models.Model]) -> str | None:
         named = placement.through_home(model)
         if named is not None:
             return named
-        meta = model._meta
-        if meta.app_label == CACHE_LABEL:
-            return self._entry(CACHE_LABEL, meta.model_name or "")
-        # Neither has rows of its own to place.
-        if meta.proxy and meta.concrete_model is not None:
-            meta = meta.concrete_model._meta
-        if meta.auto_created:
-            meta = cast(type[models.Model], meta.auto_created)._meta
+        meta = _placed(model)
         if meta.label_lower in _INTEGRITY_MODELS:
             return settings.INTEGRITY_DATABASE
         return self._entry(meta.app_label, meta.model_name or "")
@@ -167,6 +176,7 @@ class HomeRouter:
 
     def _is_a_home(self, db: str) -> bool:
         named = {DEFAULT_DB_ALIAS, settings.INTEGRITY_DATABASE, *self._entries().values()}
+        named.update(settings.MOVING.values())
         if any(placement.same_home(db, alias) for alias in named):
             return True
         # A project's other routers may send models elsewhere.
@@ -176,6 +186,19 @@ class HomeRouter:
                 if spoken is not None and placement.same_home(db, spoken):
                     return True
         return False
+
+
+def _placed(model: type[models.Model]) -> Any:
+    """Return the meta of the model that has a home for it.
+
+    A proxy and an automatic table have no rows of their own to place.
+    """
+    meta = model._meta
+    if meta.proxy and meta.concrete_model is not None:
+        meta = meta.concrete_model._meta
+    if meta.auto_created:
+        meta = cast(type[models.Model], meta.auto_created)._meta
+    return meta
 
 
 class PrimaryReplicaRouter:

@@ -12,6 +12,7 @@ from xdbrel.admin.model_admin import CrossDBModelAdmin
 from xdbrel.admin.rows import (
     CascadeIntentAdmin,
     HeartbeatAdmin,
+    MoveRunAdmin,
     OrphanAdmin,
     PausedRelationAdmin,
     QuarantinedRowAdmin,
@@ -21,6 +22,7 @@ from xdbrel.admin.rows import (
 from xdbrel.models import (
     CascadeIntent,
     Heartbeat,
+    MoveRun,
     Orphan,
     PausedRelation,
     QuarantinedRow,
@@ -32,6 +34,7 @@ __all__ = [
     "CascadeIntentAdmin",
     "CrossDBModelAdmin",
     "HeartbeatAdmin",
+    "MoveRunAdmin",
     "OrphanAdmin",
     "PausedRelationAdmin",
     "QuarantinedRowAdmin",
@@ -46,3 +49,4 @@ admin.site.register(Orphan, OrphanAdmin)
 admin.site.register(RepairRun, RepairRunAdmin)
 admin.site.register(QuarantinedRow, QuarantinedRowAdmin)
 admin.site.register(Heartbeat, HeartbeatAdmin)
+admin.site.register(MoveRun, MoveRunAdmin)

@@ -306,6 +306,24 @@ class QuarantinedRowAdmin(HomeRowsAdmin):
     ordering = ("-id",)
 
 
+class MoveRunAdmin(HomeRowsAdmin):
+    """Rows on their way to another database; ``xdbrel_move`` goes on with them."""
+
+    list_display = (
+        "model",
+        "source_alias",
+        "destination_alias",
+        "status",
+        "removed",
+        "actor",
+        "started_at",
+        "seconds",
+    )
+    list_filter = (DatabaseFilter, "status", "model")
+    search_fields = ("model", "actor", "last_error")
+    ordering = ("-started_at", "-id")
+
+
 class HeartbeatAdmin(OwnRowsAdmin):
     """When a worker last did which kind of work."""
 

@@ -8,7 +8,7 @@ one is missing, is written as ever.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,10 +59,17 @@ class Capture:
         The ORM writes these itself: a swap that was followed twice would be undone.
         """
         if self.by_triggers:
-            written = [intent.pk for intent in adopt(self.using, self.token) if intent.new_keys]
-            for chunk in keys.chunks(written, settings.CHUNK_SIZE):
-                rows = CascadeIntent.objects.using(self.using)
-                rows.filter(keys.KeyIn(F("pk"), chunk))._raw_delete(self.using)
+            self._forget(intent for intent in adopt(self.using, self.token) if intent.new_keys)
+
+    def forget(self) -> None:
+        """Delete all that triggers have written: nothing has gone, and nothing follows."""
+        if self.by_triggers:
+            self._forget(adopt(self.using, self.token))
+
+    def _forget(self, written: Iterable[CascadeIntent]) -> None:
+        for chunk in keys.chunks((intent.pk for intent in written), settings.CHUNK_SIZE):
+            rows = CascadeIntent.objects.using(self.using)
+            rows.filter(keys.KeyIn(F("pk"), chunk))._raw_delete(self.using)
 
 
 @contextmanager

@@ -98,8 +98,12 @@ def changed(changes: Changes, using: str, targets_in_transaction: bool) -> None:
         for (field, alias), pairs in changes.items()
         if field.on_update is models.CASCADE
     }
-    if not following:
-        return
+    if following:
+        set_off(following, using, targets_in_transaction)
+
+
+def set_off(following: Changes, using: str, targets_in_transaction: bool) -> None:
+    """Write down that these sources follow, and let them, whatever the relations say."""
     claim = write(following, using)
     written = time.monotonic()
     aliases = {alias for _, alias in following}

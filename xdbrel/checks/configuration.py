@@ -17,7 +17,7 @@ from xdbrel.cascade.triggers.captures import is_served
 from xdbrel.checks.scope import TAG, Found, check, crossing, is_resolved
 from xdbrel.conf import Settings, settings
 from xdbrel.relations import all_relations
-from xdbrel.routers import CACHE_LABEL, HomeRouter, PrimaryReplicaRouter
+from xdbrel.routers import HomeRouter, PrimaryReplicaRouter
 
 
 @checks.register(TAG)
@@ -51,23 +51,14 @@ def check_values(**kwargs: Any) -> list[checks.CheckMessage]:
 def check_homes(**kwargs: Any) -> Found:
     """E003, E004, E006, W011: what ``HOMES`` names."""
     for name, alias in settings.HOMES.items():
-        yield from _check_alias(f'XDBREL["HOMES"]["{name}"]', alias, "xdbrel.E003")
-        app_label, _, model_name = name.partition(".")
-        # Entries are found whatever the case of their letters.
-        labels = {label.lower(): label for label in apps.app_configs}
-        label = labels.get(app_label.lower())
-        if app_label.lower() == CACHE_LABEL:
+        yield from check_alias(f'XDBREL["HOMES"]["{name}"]', alias, "xdbrel.E003")
+        unknown = unknown_label("HOMES", name, "xdbrel.E004")
+        if unknown is not None:
+            yield unknown
             continue
-        if label is None:
-            yield _unknown(name, "app", difflib.get_close_matches(app_label, apps.app_configs))
-        elif model_name:
-            all_models = apps.all_models[label]
-            model = all_models.get(model_name.lower())
-            if model is None:
-                names = [known._meta.object_name or "" for known in all_models.values()]
-                close = difflib.get_close_matches(model_name, names)
-                yield _unknown(name, "model", [f"{label}.{found}" for found in close])
-                continue
+        app_label, _, model_name = name.partition(".")
+        if model_name:
+            model = _models_of(app_label)[model_name.lower()]
             holder = cast(
                 type[Model], model._meta.auto_created or model._meta.concrete_model or model
             )
@@ -87,8 +78,8 @@ def check_replicas(**kwargs: Any) -> Found:
     """E005: what ``REPLICAS`` names."""
     replicas = settings.REPLICAS
     for replica, primary in replicas.items():
-        yield from _check_alias('A key of XDBREL["REPLICAS"]', replica, "xdbrel.E005")
-        yield from _check_alias(f'XDBREL["REPLICAS"]["{replica}"]', primary, "xdbrel.E005")
+        yield from check_alias('A key of XDBREL["REPLICAS"]', replica, "xdbrel.E005")
+        yield from check_alias(f'XDBREL["REPLICAS"]["{replica}"]', primary, "xdbrel.E005")
         followed = {replica}
         while primary in replicas and primary not in followed:
             followed.add(primary)
@@ -104,7 +95,7 @@ def check_replicas(**kwargs: Any) -> Found:
 @check()
 def check_integrity_database(**kwargs: Any) -> Found:
     """E007, E006: where scan runs are kept."""
-    yield from _check_alias(
+    yield from check_alias(
         'XDBREL["INTEGRITY_DATABASE"]', settings.INTEGRITY_DATABASE, "xdbrel.E007"
     )
 
@@ -164,7 +155,8 @@ def check_routers(**kwargs: Any) -> Found:
         )
 
 
-def _check_alias(where: str, alias: str, unknown_id: str) -> Found:
+def check_alias(where: str, alias: str, unknown_id: str) -> Found:
+    """Yield what is wrong with the name of a database in the settings."""
     if alias not in connections.settings or not placement.is_configured(alias):
         known = [name for name in connections if placement.is_configured(name)]
         close = difflib.get_close_matches(alias, known, n=1)
@@ -186,16 +178,34 @@ def _check_alias(where: str, alias: str, unknown_id: str) -> Found:
         )
 
 
-def _unknown(name: str, kind: str, close: list[str]) -> checks.CheckMessage:
+def unknown_label(key: str, name: str, unknown_id: str) -> checks.CheckMessage | None:
+    """Return what is wrong with a key that should be an app's label or ``app_label.Model``."""
+    app_label, _, model_name = name.partition(".")
+    # Entries are found whatever the case of their letters.
+    if app_label.lower() not in {label.lower() for label in apps.app_configs}:
+        kind, close = "app", difflib.get_close_matches(app_label, apps.app_configs)
+    elif model_name and model_name.lower() not in _models_of(app_label):
+        models = _models_of(app_label).values()
+        names = [known._meta.object_name or "" for known in models]
+        label = next(one for one in apps.app_configs if one.lower() == app_label.lower())
+        kind = "model"
+        close = [f"{label}.{found}" for found in difflib.get_close_matches(model_name, names)]
+    else:
+        return None
     return checks.Error(
-        f'XDBREL["HOMES"] has an entry {name!r}, and there is no such {kind}.',
+        f'XDBREL["{key}"] has an entry {name!r}, and there is no such {kind}.',
         hint=(
             f"Write {close[0]!r} instead."
             if close
             else f"Remove it, or install the app that has this {kind}."
         ),
-        id="xdbrel.E004",
+        id=unknown_id,
     )
+
+
+def _models_of(app_label: str) -> dict[str, type[Model]]:
+    label = next(one for one in apps.app_configs if one.lower() == app_label.lower())
+    return apps.all_models[label]
 
 
 def _wrong(where: str, expected: str, value: object) -> checks.CheckMessage:

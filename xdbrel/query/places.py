@@ -120,7 +120,7 @@ def _said(model: type[models.Model], alias: str) -> bool | None:
     try:
         return _allowed[model, alias]
     except KeyError:
-        said = _allowed[model, alias] = placement.allowed(model, alias)
+        said = _allowed[model, alias] = _ask(model, alias)
         return said
 
 
@@ -148,6 +148,17 @@ def _heed_changes() -> None:
         _allowed.clear()
         _in_several.clear()
         _asked = (routers, homes)
+
+
+def _ask(model: type[models.Model], alias: str) -> bool | None:
+    opts: Any = model._meta
+    for router in django_router.routers:
+        method = getattr(router, "allow_migrate", None)
+        if method is not None:
+            allowed = method(alias, opts.app_label, model_name=opts.model_name, model=model)
+            if allowed is not None:
+                return bool(allowed)
+    return None
 
 
 def model_of(query: Any, entry: Any) -> type[models.Model] | None:

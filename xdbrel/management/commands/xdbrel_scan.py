@@ -32,7 +32,6 @@ from xdbrel.integrity.sample import Estimate, sample
 from xdbrel.integrity.scan import AUTO, Mode, Progress, ScanResult, scan
 from xdbrel.integrity.strategies import STRATEGIES
 from xdbrel.integrity.throttle import Throttle
-from xdbrel.integrity.undeclared import undeclared
 from xdbrel.relations import Relation, all_relations, get
 
 #: What a shell says of a process that SIGTERM ended.
@@ -142,8 +141,7 @@ class Command(BaseCommand):
         **options: Any,
     ) -> None:
         try:
-            chosen = [get(handle) for handle in relations]
-            chosen = chosen or [*all_relations(), *undeclared()]
+            chosen = [get(handle) for handle in relations] or all_relations()
             if sample is not None:
                 self._sample(chosen, sample, format)
                 return

@@ -1,0 +1,119 @@
+"""The source's rows go, once the destination has them.
+
+Owns the one step that there is no way back from. A batch goes in a transaction of the source
+that locks its rows, compares them once more with those at the destination, and writes down
+that they are gone. What was changed meanwhile stays, to be copied again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import models, transaction
+
+from xdbrel import keys
+from xdbrel.models import MoveBatch
+from xdbrel.moving import edges
+from xdbrel.moving.carry import Carrier, State, unwatched
+from xdbrel.moving.decide import Step
+from xdbrel.moving.exceptions import StillPointedAt
+from xdbrel.moving.parts import Part, own_writes
+from xdbrel.moving.record import AT_BOTH, BatchStatus
+from xdbrel.moving.refusals import staying
+from xdbrel.relations import handle_of
+
+#: Keys in one statement that looks for what points at them.
+CHECKED = 500
+
+#: Of these the destination is right: the source's may go.
+_SETTLED = (Step.NOTHING, Step.TO_SOURCE, Step.DELETE_AT_SOURCE)
+
+
+class _NotYet(Exception):
+    """A row of a group was changed: the whole group stays for now."""
+
+
+@dataclass
+class Remover:
+    """Removes what a carrier has copied."""
+
+    carrier: Carrier
+
+    def remove(self, group: Sequence[Part]) -> bool:
+        """Remove the batches of a group; tell whether all are gone."""
+        if self.carrier.plan.is_knot(group):
+            return self._remove_knot(group)
+        done = True
+        for part in reversed(group):
+            for batch in self.carrier.record.each(part, *AT_BOTH):
+                using = part.source
+                with (
+                    self.carrier.writing(part, using),
+                    transaction.atomic(using=using),
+                    own_writes(using, captured=self.carrier.captured[using]),
+                ):
+                    removed = self._remove(part, batch)
+                self._count(part, removed)
+                done = done and removed is not None
+        return done
+
+    def is_empty(self, part: Part) -> bool:
+        """Tell whether no chosen row is left at the source."""
+        return not part.chosen.exists()
+
+    def _remove_knot(self, group: Sequence[Part]) -> bool:
+        using = group[0].source
+        removed: list[tuple[Part, int | None]] = []
+        try:
+            with (
+                self.carrier.writing(group[0], using),
+                transaction.atomic(using=using),
+                unwatched(using),
+                own_writes(using, captured=self.carrier.captured[using]),
+            ):
+                for part in reversed(group):
+                    for batch in self.carrier.record.each(part, *AT_BOTH):
+                        removed.append((part, self._remove(part, batch)))
+                        if removed[-1][1] is None:
+                            raise _NotYet
+        except _NotYet:
+            return False
+        for part, number in removed:
+            self._count(part, number)
+        return True
+
+    def _remove(self, part: Part, batch: MoveBatch) -> int | None:
+        """Remove a batch in the open transaction; None where it is to be copied again."""
+        record = self.carrier.record
+        state = self.carrier.state(part, batch, lock=True)
+        self.carrier.refuse(part, state)
+        if batch.status != BatchStatus.VERIFIED or not self._is_settled(part, state):
+            return None
+        self._check_dependants(part, list(state.source))
+        part.delete(state.source, part.source)
+        record.write(batch, status=BatchStatus.REMOVED)
+        record.keep(always=True, removed=models.F("removed") + len(state.source))
+        return len(state.source)
+
+    def _is_settled(self, part: Part, state: State) -> bool:
+        return all(one in _SETTLED for one in state.steps.values())
+
+    def _check_dependants(self, part: Part, going: Sequence[Any]) -> None:
+        """Raise where rows have come meanwhile that point at these and stay.
+
+        Where the database watches the relation, it says so itself.
+        """
+        for one in edges.incoming(part.model):
+            if edges.is_constraint(one) or not one.target_field.primary_key:
+                continue
+            for chunk in keys.chunks(going, CHECKED):
+                rows = staying(self.carrier.plan, part, one, chunk)
+                if rows is not None and rows.exists():
+                    raise StillPointedAt(part.label, handle_of(one), part.source)
+
+    def _count(self, part: Part, removed: int | None) -> None:
+        if removed:
+            self.carrier.figures.removed += removed
+            self.carrier.tell(part.label, "remove", removed)
