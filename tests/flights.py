@@ -22,6 +22,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 ITSELF = (sys.executable, "-m", "tests.flights")
 KINDS = ("sqlite", "postgres", "mariadb")
@@ -30,18 +31,23 @@ HEADERS = {
     "airlines": "carrier,name",
     "airports": "faa,name,lat,lon,alt,tz,dst,tzone",
     "planes": "tailnum,year,type,manufacturer,model,engines,seats,speed,engine",
+    "weather": (
+        "origin,year,month,day,hour,temp,dewp,humid,wind_dir,wind_speed,wind_gust,precip,"
+        "pressure,visib,time_hour"
+    ),
     "flights": (
         "year,month,day,dep_time,sched_dep_time,dep_delay,arr_time,sched_arr_time,arr_delay,"
         "carrier,flight,tailnum,origin,dest,air_time,distance,hour,minute,time_hour"
     ),
 }
 
-#: Relation, the table of its targets with the column of their keys, and the flights' column.
+#: Relation, the table of its targets with the columns of their keys, and the flights' columns.
 RELATIONS = {
-    "flights.Flight.carrier": ("airlines", "carrier", "carrier"),
-    "flights.Flight.dest": ("airports", "faa", "dest"),
-    "flights.Flight.origin": ("airports", "faa", "origin"),
-    "flights.Flight.plane": ("planes", "tailnum", "tailnum"),
+    "flights.Flight.carrier": ("airlines", ["carrier"], ["carrier"]),
+    "flights.Flight.dest": ("airports", ["faa"], ["dest"]),
+    "flights.Flight.origin": ("airports", ["faa"], ["origin"]),
+    "flights.Flight.plane": ("planes", ["tailnum"], ["tailnum"]),
+    "flights.Flight.weather": ("weather", ["origin", "time_hour"], ["origin", "time_hour"]),
 }
 
 
@@ -68,10 +74,16 @@ def some(seed: int, flights: int = 3_000) -> dict[str, list[str]]:
     carriers = [f"{first}{second}" for first in "ABCD" for second in "XYZ"]
     airports = ["".join(letters) for letters in itertools.product("ABCDE", repeat=3)]
     planes = [f"N{number}" for number in chance.sample(range(100, 10_000), 300)]
+    hours = [f"2013-01-{day:02}T{hour:02}:00:00Z" for day in range(1, 4) for hour in range(24)]
     rows = {
         "airlines": [f"{key},Some Air Lines Inc." for key in carriers],
         "airports": [f"{key},Somewhere,40,-74,18,-5,A,NA" for key in airports[20:]],
         "planes": [f"{key},NA,wings,MAKER,M,2,100,NA,jet" for key in planes[40:]],
+        "weather": [
+            f"{airport},2013,1,1,1,39,26,59,270,10,NA,0,1012,10,{hour}"
+            for airport in airports[:60]
+            for hour in hours[20:]
+        ],
         "flights": [],
     }
     for number in range(flights):
@@ -79,19 +91,19 @@ def some(seed: int, flights: int = 3_000) -> dict[str, list[str]]:
         keys = f"{chance.choice(airports)},{chance.choice(airports)}"
         rows["flights"].append(
             f"2013,1,1,1,1,1,1,1,1,{chance.choice(carriers)},{number},{plane},{keys},1,1,5,15,"
-            "2013-01-01T10:00:00Z"
+            f"{chance.choice(hours)}"
         )
     return rows
 
 
-def expected(path: Path, gone: Mapping[str, set[str]]) -> dict[str, dict[str, int]]:
+def expected(path: Path, gone: Mapping[str, set[Any]]) -> dict[str, dict[Any, int]]:
     """Return the orphaned keys and their numbers of flights, by relation, from the archive."""
     from sample_project.flights import dataset
 
     found = {}
     for handle, (table, key, column) in RELATIONS.items():
-        there = {value for (value,) in columns(path, table, key)} - gone.get(table, set())
-        held = Counter(value for (value,) in columns(path, "flights", column))
+        there = set(keys_of(path, table, key)) - gone.get(table, set())
+        held = Counter(keys_of(path, "flights", column))
         found[handle] = {
             value: number
             for value, number in held.items()
@@ -100,29 +112,45 @@ def expected(path: Path, gone: Mapping[str, set[str]]) -> dict[str, dict[str, in
     return found
 
 
-def columns(path: Path, table: str, name: str) -> Iterator[tuple[str]]:
-    """Yield one column of a table of the archive."""
+def keys_of(path: Path, table: str, names: Sequence[str]) -> Iterator[Any]:
+    """Yield the keys in these columns of a table of the archive, as findings show them.
+
+    Those of several columns are tuples; what ends a moment is written as an offset.
+    """
     from sample_project.flights import dataset
 
     # Of one column alone there would be no tuples.
-    for value, _ in dataset.rows(path, table, [name, name]):
-        yield (value,)
+    for row in dataset.rows(path, table, [*names, names[0]]):
+        values = tuple(
+            value.replace("Z", "+00:00") if name == "time_hour" else value
+            for name, value in zip(names, row, strict=False)
+        )
+        yield values if len(values) > 1 else values[0]
 
 
-def lose_half(seed: int) -> dict[str, set[str]]:
+def lose_half(seed: int) -> dict[str, set[Any]]:
     """Delete a random half of all targets, unseen; return their keys by table."""
-    from sample_project.reference.models import Airline, Airport, Plane
+    from django.db.models import F
+
+    from sample_project.reference.models import Airline, Airport, Plane, Weather
     from xdbrel import compat, keys, placement
 
     chance = random.Random(seed)
     gone = {}
-    for table, model in (("airlines", Airline), ("airports", Airport), ("planes", Plane)):
+    for table, model in (
+        ("airlines", Airline),
+        ("airports", Airport),
+        ("planes", Plane),
+        ("weather", Weather),
+    ):
         rows = model._base_manager.using(placement.home(model))
         there = sorted(rows.values_list("pk", flat=True))
-        gone[table] = set(chance.sample(there, len(there) // 2))
+        lost = chance.sample(there, len(there) // 2)
         # Past every field and cascade, as raw SQL would.
-        for chunk in keys.chunks(sorted(gone[table]), 500):
-            compat.raw_delete(rows.filter(pk__in=chunk), rows.db)
+        for chunk in keys.chunks(lost, 400):
+            compat.raw_delete(rows.filter(keys.KeyIn(F("pk"), chunk)), rows.db)
+        encoded = keys.encode(lost, model._meta.pk)
+        gone[table] = {tuple(key) if isinstance(key, list) else key for key in encoded}
     return gone
 
 
@@ -136,7 +164,7 @@ def wrong(path: Path, *, seed: int) -> Iterator[str]:
     yield from differences(path, gone, f"half deleted by seed {seed}")
 
 
-def differences(path: Path, gone: Mapping[str, set[str]], when: str) -> Iterator[str]:
+def differences(path: Path, gone: Mapping[str, set[Any]], when: str) -> Iterator[str]:
     """Yield a line for each relation and strategy whose findings are not the expected ones."""
     from xdbrel import relations
     from xdbrel.integrity.exceptions import UnsuitableStrategy
@@ -151,7 +179,7 @@ def differences(path: Path, gone: Mapping[str, set[str]], when: str) -> Iterator
             except UnsuitableStrategy:
                 continue
             rows = Orphan.objects.filter(run_id=result.run_id).values_list("key", "sources")
-            found = dict(rows)
+            found = {tuple(key) if isinstance(key, list) else key: number for key, number in rows}
             if found != right or len(rows) != len(right) or result.orphans != sum(right.values()):
                 yield (
                     f"{handle}, {when}, by {result.strategy}: {result.orphans} orphans with "

@@ -38,3 +38,21 @@ class Plane(models.Model):
 
     def __str__(self):
         return f"{self.tailnum} ({self.manufacturer} {self.model})"
+
+
+class Weather(models.Model):
+    """What an airport's station measured in an hour."""
+
+    pk = models.CompositePrimaryKey("origin", "time_hour")
+    origin = models.CharField("FAA code", max_length=4)
+    time_hour = models.DateTimeField("hour")
+    temperature = models.FloatField(null=True, blank=True, help_text="°F")
+    wind_speed = models.FloatField(null=True, blank=True, help_text="mph")
+    precipitation = models.FloatField(null=True, blank=True, help_text="inches")
+    visibility = models.FloatField(null=True, blank=True, help_text="miles")
+
+    class Meta:
+        verbose_name_plural = "weather"
+
+    def __str__(self):
+        return f"{self.origin} {self.time_hour:%Y-%m-%d %H:%M}"

