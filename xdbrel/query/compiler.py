@@ -13,7 +13,7 @@ from typing import Any
 from django.core.exceptions import EmptyResultSet, FieldError
 from django.db import NotSupportedError, models
 from django.db.models.aggregates import Aggregate
-from django.db.models.expressions import Col, Expression, Ref
+from django.db.models.expressions import Col, ColPairs, Expression, Ref
 from django.db.models.sql import compiler as django_compilers
 
 from xdbrel import compat
@@ -359,6 +359,11 @@ class PartedCompiler(WatchedCompiler):
                 return super().compile(node)  # type: ignore[misc]
             finally:
                 self.merged = before
+        if isinstance(node, ColPairs):
+            # It would compile its columns itself.
+            compiled = [self._compile_in_parts(column) for column in node.get_cols()]
+            params = [param for _, its in compiled for param in its]
+            return ", ".join(sql for sql, _ in compiled), tuple(params)
         if isinstance(node, Col):
             run = self.connection.__dict__[STATE]
             shipment = run.shipment_of(node.alias)

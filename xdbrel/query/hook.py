@@ -15,7 +15,7 @@ from django.core.signals import setting_changed
 from django.db.models import QuerySet
 from django.db.models.sql import Query
 
-from xdbrel.query import places, raw, statistics
+from xdbrel.query import exclusion, places, raw, statistics
 from xdbrel.query.compiler import spanning
 from xdbrel.query.explain import explain_cross_db, max_shipped_rows
 from xdbrel.query.state import STATE
@@ -29,6 +29,7 @@ def install() -> None:
     QuerySet.explain_cross_db = explain_cross_db  # type: ignore[attr-defined]
     QuerySet.max_shipped_rows = max_shipped_rows  # type: ignore[attr-defined]
     raw.install()
+    exclusion.install()
     setting_changed.connect(places.forget, dispatch_uid="xdbrel.query.places")
     setting_changed.connect(statistics.forget, dispatch_uid="xdbrel.query.statistics")
 
