@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models.expressions import ColPairs
 from django.db.models.sql import Query
 from django.db.models.sql.constants import INNER, LOUTER
 from django.db.models.sql.datastructures import BaseTable
@@ -19,6 +20,20 @@ from django.db.models.sql.where import WhereNode
 from xdbrel import placement
 from xdbrel.query import places, references
 from xdbrel.query.state import root_of
+from xdbrel.relations import is_composite
+
+
+class KeyColumns(ColPairs):
+    """The columns of a key that has several, as one column whose values are tuples."""
+
+    @classmethod
+    def of(cls, field: Any, alias: str) -> KeyColumns:
+        return cls(alias, field.fields, field.fields, field)
+
+    @property
+    def target(self) -> Any:
+        """The field without a column that they are."""
+        return self.output_field
 
 
 @dataclass(eq=False)
@@ -64,9 +79,20 @@ class Block:
 
     @functools.cached_property
     def join(self) -> tuple[Any, Any] | None:
-        """The column outside and the one inside that have to be equal; ``None`` if it is more."""
+        """The column outside and the one inside that have to be equal; ``None`` if it is more.
+
+        Of a relation of xdbrel's over several columns: its ``KeyColumns`` on both sides.
+        """
         if self.entry.parent_alias is None or not _is_plain(self.entry):
             return None
+        field = _composite(self.entry)
+        if field is not None:
+            ends = [field.model._meta.get_field(field.attname), field.target_field]
+            if field is not self.entry.join_field:
+                ends.reverse()
+            return KeyColumns.of(ends[0], self.entry.parent_alias), KeyColumns.of(
+                ends[1], self.root
+            )
         ((outside, inside),) = self.entry.join_fields
         return outside.get_col(self.entry.parent_alias), inside.get_col(self.root)
 
@@ -162,10 +188,19 @@ def _joins(block: Block, entry: Any) -> bool:
     return mentioned <= {entry.table_alias, *(known.table_alias for known in block.entries)}
 
 
+def _composite(entry: Any) -> Any:
+    """Return the relation of xdbrel's over several columns that an entry is joined by, if any."""
+    joined = entry.join_field
+    field = getattr(joined, "field", joined)
+    if is_composite(field) and getattr(field, "crosses_databases", False):
+        return field
+    return None
+
+
 def _is_plain(entry: Any) -> bool:
     return (
         entry.filtered_relation is None
-        and len(entry.join_fields or ()) == 1
+        and (len(entry.join_fields or ()) == 1 or _composite(entry) is not None)
         and entry.join_field.get_extra_restriction(entry.table_alias, entry.parent_alias) is None
     )
 
@@ -173,5 +208,6 @@ def _is_plain(entry: Any) -> bool:
 def finds_one(entry: Any) -> bool:
     """Tell whether a joined table has one row at most for each row it is joined to."""
     if not entry.join_fields or len(entry.join_fields) != 1:
-        return False
+        # Along a relation over several columns: to what these are unique in.
+        return _composite(entry) is not None and _composite(entry) is entry.join_field
     return bool(entry.join_fields[0][1].unique)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import Count
-from django.db.models.expressions import Col, Star
+from django.db.models.expressions import Col, ColPairs, Star
 
 from xdbrel.query import conditions, keysets, limits
 from xdbrel.query.stitch import Answered, Pattern, all_rows_of, alone, rows_of
@@ -77,6 +77,8 @@ def by_key(planner: Any) -> bool:
     if block.optional or block.key is None or planner.joins(block):
         return False
     outside = block.key[0]
+    if isinstance(outside, ColPairs):
+        return False
     of_block = [one for one in query.group_by if conditions.belongs(one, block)]
     entries = keysets.local_entries(query, planner.blocks)
     return (

@@ -13,7 +13,7 @@ from typing import Any
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db import DatabaseError, OperationalError, connections, models, transaction
 from django.db.models import Case, Func, Value, When
-from django.db.models.expressions import Col
+from django.db.models.expressions import Col, ColPairs
 from django.db.models.functions import Cast
 from django.db.models.lookups import Exact, IsNull
 from django.db.models.sql import Query
@@ -150,12 +150,12 @@ def _bounded(query: Any, using: str, limit: int) -> list[Any] | None:
     query.set_limits(high=limit + 1)
     # NULL counts as well: what lies behind the limit is not known.
     found = [row[0] for row in query.get_compiler(using=using).results_iter()]
-    return None if len(found) > limit else [value for value in found if value is not None]
+    return None if len(found) > limit else list(filter(keys.is_whole, found))
 
 
 def _values(query: Any, using: str) -> list[Any]:
     rows = query.get_compiler(using=using).results_iter()
-    return [row[0] for row in rows if row[0] is not None]
+    return [row[0] for row in rows if keys.is_whole(row[0])]
 
 
 def key_in(column: Any, found: Sequence[Any]) -> Any:
@@ -256,6 +256,8 @@ def _ask_of_none(block: Block, condition: Any) -> bool | None:
 
 
 def is_null(column: Any) -> Any:
+    if isinstance(column, ColPairs):
+        return either(*(IsNull(one, True) for one in column.get_cols()))
     return IsNull(column, True)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
 from django.db.models import Count
-from django.db.models.expressions import Col, OrderBy, Ref
+from django.db.models.expressions import Col, ColPairs, OrderBy, Ref
 from django.db.models.functions import Coalesce, Random
 from django.db.models.lookups import Exact, IsNull
 from django.db.models.sql.where import WhereNode
@@ -242,6 +242,7 @@ def _top(planner: Any) -> bool:
     pattern = Pattern(planner)
     if (
         pattern.possible
+        and not isinstance(outside, ColPairs)
         and len(planner.blocks) == 1
         and any(map(_tells_apart, order))
         and not conditions.mentions_any(tail, planner.blocks)
