@@ -6,7 +6,7 @@ to, and says "too many" by returning ``None``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -40,13 +40,11 @@ def of_block(
     assert block.join is not None
     _, inside = block.join
     more = [] if condition is None else [condition]
+    if among is None:
+        return _bounded(block.query([inside], more), block.home, limit)
     found: list[Any] = []
-    size = limit + 1 if among is None else _chunk(block.home, inside)
-    for chunk in [None] if among is None else keys.chunks(among, size):
-        query = block.query([inside], [*more, *([] if chunk is None else [key_in(inside, chunk)])])
-        if chunk is None:
-            return _bounded(query, block.home, limit)
-        found += _values(query, block.home)
+    for chunk in in_chunks(inside, among, block.home):
+        found += _values(block.query([inside], [*more, chunk]), block.home)
     return None if len(found) > limit else found
 
 
@@ -161,6 +159,12 @@ def _values(query: Any, using: str) -> list[Any]:
 def key_in(column: Any, found: Sequence[Any]) -> Any:
     """Return the condition that ``column`` has one of the keys."""
     return keys.KeyIn(column, found if isinstance(found, keys.KeySet) else list(found))
+
+
+def in_chunks(column: Any, asked: Sequence[Any], using: str) -> Iterator[Any]:
+    """Yield ``key_in`` for the keys, as many at a time as one statement at ``using`` carries."""
+    for chunk in keys.chunks(asked, keys.chunk_size(using, column.target)):
+        yield key_in(column, chunk)
 
 
 class PlaceOf(Func):
@@ -281,7 +285,3 @@ def _parts(node: Any) -> Any:
     for child in children:
         if child is not None:
             yield from _parts(child)
-
-
-def _chunk(using: str, column: Any) -> int:
-    return keys.chunk_size(using, column.target)

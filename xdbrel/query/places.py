@@ -117,6 +117,9 @@ def _said(model: type[models.Model], alias: str) -> bool | None:
     if named is not None:
         return placement.same_home(named, alias)
     model = placement.asked_about(model)
+    if model._meta.apps is not apps:
+        # One of a migration's states, which come and go.
+        return _ask(model, alias)
     try:
         return _allowed[model, alias]
     except KeyError:

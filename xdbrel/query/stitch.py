@@ -15,7 +15,6 @@ from typing import Any
 
 from django.db.models.expressions import Col, ColPairs
 
-from xdbrel import keys
 from xdbrel.query import conditions, keysets
 from xdbrel.query.blocks import Block
 
@@ -83,8 +82,8 @@ def rows_of(block: Block, columns: Sequence[Any], asked: Sequence[Any]) -> dict[
     assert block.key is not None
     _, inside = block.key
     found: dict[Any, Any] = {}
-    for chunk in keys.chunks(asked, keys.chunk_size(block.home, inside.target)):
-        query = block.query([inside, *columns], [keysets.key_in(inside, chunk)])
+    for chunk in keysets.in_chunks(inside, asked, block.home):
+        query = block.query([inside, *columns], [chunk])
         for key, *values in query.get_compiler(using=block.home).results_iter():
             found[key] = values
     return found

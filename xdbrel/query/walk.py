@@ -20,7 +20,6 @@ from django.db.models.functions import Coalesce, Random
 from django.db.models.lookups import Exact, IsNull
 from django.db.models.sql.where import WhereNode
 
-from xdbrel import keys
 from xdbrel.query import conditions, groups, keysets, limits
 from xdbrel.query.blocks import Block, finds_one
 from xdbrel.query.stitch import Answered, Pattern, alone, rows_of
@@ -338,8 +337,8 @@ def _counts(planner: Any, outside: Any, found: list[Any]) -> dict[Any, int]:
     query.group_by = (outside,)
     where = query.where
     counts: dict[Any, int] = {}
-    for chunk in keys.chunks(found, keys.chunk_size(planner.using, outside.target)):
-        query.where = WhereNode([where, keysets.key_in(outside, chunk)])
+    for chunk in keysets.in_chunks(outside, found, planner.using):
+        query.where = WhereNode([where, chunk])
         counts.update(query.get_compiler(using=planner.using).results_iter(tuple_expected=True))
     return counts
 
