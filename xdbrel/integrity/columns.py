@@ -97,13 +97,15 @@ def _postgresql(connection: Any, table: str, name: str) -> Column:
     )
 
 
+# Each table of the schema is named with the constants that it is looked up by: joined on the
+# other's columns, it would be read for every table of the server.
 _MYSQL = """
 SELECT c.data_type, c.character_maximum_length,
        CASE WHEN c.character_set_name = 'utf8mb4' THEN c.collation_name END,
        s.indexes, t.table_rows, s.cardinality
 FROM information_schema.columns c
 JOIN information_schema.tables t
-     ON t.table_schema = c.table_schema AND t.table_name = c.table_name
+     ON t.table_schema = DATABASE() AND t.table_name = %s
 LEFT JOIN (SELECT COUNT(*) AS indexes, MAX(cardinality) AS cardinality
            FROM information_schema.statistics
            WHERE table_schema = DATABASE() AND table_name = %s AND column_name = %s
@@ -120,7 +122,7 @@ _MYSQL_KINDS = {
 
 def _mysql(connection: Any, table: str, name: str) -> Column:
     with connection.cursor() as cursor:
-        cursor.execute(_MYSQL, [table, name, table, name])
+        cursor.execute(_MYSQL, [table, table, name, table, name])
         row = cursor.fetchone()
     if row is None:
         return Column()

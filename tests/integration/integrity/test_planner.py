@@ -208,3 +208,20 @@ def test_costs_by_vendor(monkeypatch, vendors, sources, different, targets, last
     monkeypatch.setattr(planner, "_costs", lambda end: planner.COSTS[of[end.using]])
     source = {"rows": sources, "distinct": different}
     assert planned(SHELF, source=source, target={"rows": targets}).strategy == strategy
+
+
+def test_columns_are_looked_up_without_a_walk_through_the_server():
+    """MariaDB reads the tables of a schema one by one, and of all schemas unless one is named."""
+    of_mariadb = [
+        end for end in ends.of(relations.get(SHELF)) if connections[end.using].vendor == "mysql"
+    ]
+    if not of_mariadb:
+        pytest.skip("nothing here is in MariaDB")
+    for end in of_mariadb:
+        with connections[end.using].cursor() as cursor:
+            cursor.execute(f"EXPLAIN {columns._MYSQL}", ["t", "t", "n", "t", "n"])
+            names = [column[0] for column in cursor.description]
+            extras = [dict(zip(names, row, strict=True))["Extra"] or "" for row in cursor]
+        scanned = [extra for extra in extras if "Scanned" in extra]
+        assert len(scanned) == 3
+        assert all("Scanned 0 databases" in extra for extra in scanned), scanned
