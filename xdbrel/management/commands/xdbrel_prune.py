@@ -16,6 +16,7 @@ from xdbrel.cascade.prune import PruneResult, prune
 from xdbrel.conf import settings
 from xdbrel.integrity.history import HistoryPruned
 from xdbrel.integrity.history import prune as prune_history
+from xdbrel.management.base import add_dry_run, add_format
 from xdbrel.management.commands.xdbrel_relay import unreachable
 
 #: Some 270 years: a date so long ago can still be calculated.
@@ -48,12 +49,8 @@ class Command(BaseCommand):
             metavar="DAYS",
             help='Days since scans and repairs began. Default: XDBREL["KEEP_HISTORY_DAYS"].',
         )
-        parser.add_argument(
-            "--dry-run", action="store_true", help="Say what would be deleted, and do nothing."
-        )
-        parser.add_argument(
-            "--format", choices=["text", "json"], default="text", help="Default: text."
-        )
+        add_dry_run(parser, "deleted")
+        add_format(parser)
 
     def handle(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from xdbrel.exceptions import HomeError
+from xdbrel.management.base import add_format
 from xdbrel.relations import Relation, all_relations
 
 _COLUMNS = ("relation", "target", "source home", "target home", "crosses", "policy", "options")
@@ -24,9 +25,7 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--format", choices=["text", "json"], default="text", help="Default: text."
-        )
+        add_format(parser)
 
     def handle(self, *args: Any, format: str, **options: Any) -> None:
         relations = all_relations()

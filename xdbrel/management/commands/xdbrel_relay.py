@@ -20,6 +20,7 @@ from xdbrel.cascade.relay import RelayResult, relay
 from xdbrel.cascade.retry import RetryResult, retry_waiting
 from xdbrel.conf import settings
 from xdbrel.exceptions import PauseFailed, UnknownRelation
+from xdbrel.management.base import add_format
 from xdbrel.management.commands.xdbrel_relations import aligned
 from xdbrel.relations import Relation, get
 
@@ -82,9 +83,7 @@ class Command(BaseCommand):
             help="Only the intents of this database; a pause stands there too, instead of in "
             "the home of the relation's targets.",
         )
-        parser.add_argument(
-            "--format", choices=["text", "json"], default="text", help="Default: text."
-        )
+        add_format(parser)
 
     def handle(
         self,

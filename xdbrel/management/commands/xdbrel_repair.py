@@ -5,12 +5,10 @@ The work is ``integrity.repair``'s.
 
 from __future__ import annotations
 
-import json
-import sys
 from argparse import ArgumentTypeError
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db.models import ProtectedError, RestrictedError
 
 from xdbrel.exceptions import UnknownRelation
@@ -26,6 +24,13 @@ from xdbrel.integrity.exceptions import (
 )
 from xdbrel.integrity.policies import POLICIES
 from xdbrel.integrity.repair import RepairProgress, RepairResult, repair
+from xdbrel.management.base import (
+    JudgingCommand,
+    add_actor,
+    add_dry_run,
+    add_format,
+    write,
+)
 from xdbrel.relations import get
 
 _DONE = {
@@ -38,23 +43,18 @@ _DONE = {
 }
 
 
-class Command(BaseCommand):
+class Command(JudgingCommand):
     help = (
         "Apply a policy to the orphans that scans found. Goes on where an earlier call for the "
         "same was cut short. Exits with 1 where orphans are left."
     )
-
-    #: Set by ``handle()``, so that ``call_command()`` returns like any other.
-    left_orphans = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("relation", metavar="RELATION", help="app_label.Model.field")
         parser.add_argument(
             "--policy", choices=list(POLICIES), required=True, help="What is done about them."
         )
-        parser.add_argument(
-            "--dry-run", action="store_true", help="Say what would be done, and do nothing."
-        )
+        add_dry_run(parser)
         parser.add_argument(
             "--raw",
             action="store_true",
@@ -73,20 +73,8 @@ class Command(BaseCommand):
             action="store_true",
             help='Repair even where more than XDBREL["MAX_ORPHAN_SHARE"] of the rows are orphans.',
         )
-        parser.add_argument(
-            "--actor", metavar="NAME", help="Who is on record for it. Default: user@machine."
-        )
-        parser.add_argument(
-            "--format",
-            choices=["text", "json"],
-            default="text",
-            help="How the result is written to standard output.",
-        )
-
-    def run_from_argv(self, argv: list[str]) -> None:
-        super().run_from_argv(argv)
-        if self.left_orphans:
-            sys.exit(1)
+        add_actor(parser)
+        add_format(parser)
 
     def handle(
         self,
@@ -120,7 +108,7 @@ class Command(BaseCommand):
         except (NotConfirmed, TooManyOrphans, RepairUnderWay, CannotQuarantine) as error:
             raise CommandError(str(error), returncode=1) from error
         except (ProtectedError, RestrictedError) as error:
-            self.left_orphans = True
+            self.amiss = True
             raise CommandError(
                 f"{relation}: {error.args[0]} Repair those relations first; rows deleted "
                 f"before stay deleted."
@@ -128,11 +116,8 @@ class Command(BaseCommand):
         if show is not None:
             self.stderr.write("")
         only_looked = bool(result.rows) and (dry_run or policy == "report")
-        self.left_orphans = only_looked or result.stopped or bool(result.left)
-        if format == "json":
-            self.stdout.write(json.dumps(result.as_dict(), indent=2))
-        else:
-            self.stdout.write(text(result))
+        self.amiss = only_looked or result.stopped or bool(result.left)
+        write(self, result.as_dict(), text(result), format)
 
     def _show(self, progress: RepairProgress) -> None:
         self.stderr.write(

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from xdbrel.exceptions import UnknownRelation
 from xdbrel.integrity.exceptions import RepairUnderWay
 from xdbrel.integrity.restore import RestoreResult, restore
+from xdbrel.management.base import (
+    JudgingCommand,
+    add_actor,
+    add_dry_run,
+    add_format,
+    write,
+)
 from xdbrel.management.commands.xdbrel_repair import rows
 from xdbrel.relations import get
 
 
-class Command(BaseCommand):
+class Command(JudgingCommand):
     help = (
         "Put the rows back that repairs of a relation have quarantined, where their targets are "
         "there again. Exits with 1 where some stay in quarantine."
     )
-
-    #: Set by ``handle()``, so that ``call_command()`` returns like any other.
-    some_stay = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("relation", metavar="RELATION", help="app_label.Model.field")
@@ -34,26 +36,12 @@ class Command(BaseCommand):
             action="store_true",
             help="Put rows back even where they point at nothing in another database.",
         )
-        parser.add_argument(
-            "--dry-run", action="store_true", help="Say what would be done, and do nothing."
-        )
+        add_dry_run(parser)
         parser.add_argument(
             "--max-rows", type=rows, metavar="N", help="End after about so many rows."
         )
-        parser.add_argument(
-            "--actor", metavar="NAME", help="Who is on record for it. Default: user@machine."
-        )
-        parser.add_argument(
-            "--format",
-            choices=["text", "json"],
-            default="text",
-            help="How the result is written to standard output.",
-        )
-
-    def run_from_argv(self, argv: list[str]) -> None:
-        super().run_from_argv(argv)
-        if self.some_stay:
-            sys.exit(1)
+        add_actor(parser)
+        add_format(parser)
 
     def handle(
         self,
@@ -80,11 +68,8 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=2) from error
         except RepairUnderWay as error:
             raise CommandError(str(error), returncode=1) from error
-        self.some_stay = not result.clean
-        if format == "json":
-            self.stdout.write(json.dumps(result.as_dict(), indent=2))
-        else:
-            self.stdout.write(text(result))
+        self.amiss = not result.clean
+        write(self, result.as_dict(), text(result), format)
 
 
 def text(result: RestoreResult) -> str:

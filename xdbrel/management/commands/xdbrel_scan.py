@@ -5,7 +5,6 @@ The work is that of ``integrity.scan``, ``integrity.confirm`` and ``integrity.sa
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from argparse import ArgumentTypeError
@@ -13,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from xdbrel.exceptions import UnknownRelation
 from xdbrel.integrity import ends
@@ -32,20 +31,18 @@ from xdbrel.integrity.sample import Estimate, sample
 from xdbrel.integrity.scan import AUTO, Mode, Progress, ScanResult, scan
 from xdbrel.integrity.strategies import STRATEGIES
 from xdbrel.integrity.throttle import Throttle
+from xdbrel.management.base import JudgingCommand, add_format, write
 from xdbrel.relations import Relation, all_relations, get
 
 #: What a shell says of a process that SIGTERM ended.
 TERMINATED = 128 + signal.SIGTERM
 
 
-class Command(BaseCommand):
+class Command(JudgingCommand):
     help = (
         "Find source rows whose key has no target row. A scan that was cut short is gone on "
         "with. Exits with 1 where there are any orphans."
     )
-
-    #: Set by ``handle()``, so that ``call_command()`` returns like any other.
-    found_orphans = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -54,12 +51,7 @@ class Command(BaseCommand):
             metavar="RELATION",
             help="app_label.Model.field; all relations where none is named.",
         )
-        parser.add_argument(
-            "--format",
-            choices=["text", "json"],
-            default="text",
-            help="How results are written to standard output.",
-        )
+        add_format(parser)
         parser.add_argument(
             "--strategy",
             metavar="NAME",
@@ -123,8 +115,6 @@ class Command(BaseCommand):
     def run_from_argv(self, argv: list[str]) -> None:
         with terminated_in_order():
             super().run_from_argv(argv)
-        if self.found_orphans:
-            sys.exit(1)
 
     def handle(
         self,
@@ -177,12 +167,12 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=2) from error
         except (ScanIncomplete, ScanTakenOver) as error:
             raise CommandError(str(error), returncode=3) from error
-        self.found_orphans = any(result.orphans for result in results)
+        self.amiss = any(result.orphans for result in results)
         self._write(format, results, table(results))
 
     def _sample(self, chosen: Sequence[Relation], size: int, format: str) -> None:
         results = [sample(relation, size) for relation in chosen]
-        self.found_orphans = any(result.orphaned for result in results)
+        self.amiss = any(result.orphaned for result in results)
         self._write(format, results, estimated(results))
 
     def _confirm(self, chosen: Sequence[Relation], format: str, *, named: bool) -> None:
@@ -195,14 +185,11 @@ class Command(BaseCommand):
                     raise
                 continue
             results.append(confirm(run))
-        self.found_orphans = any(result.orphans for result in results)
+        self.amiss = any(result.orphans for result in results)
         self._write(format, results, confirmed(results))
 
     def _write(self, format: str, results: Sequence[Any], text: str) -> None:
-        if format == "json":
-            self.stdout.write(json.dumps([result.as_dict() for result in results], indent=2))
-        else:
-            self.stdout.write(text)
+        write(self, [result.as_dict() for result in results], text, format)
 
     def _show(self, progress: Progress) -> None:
         self.stderr.write(

@@ -11,6 +11,7 @@ from django.db import Error
 
 from xdbrel.exceptions import UnknownRelation
 from xdbrel.integrity.status import RelationStatus, RunFigures, StatusReport, status
+from xdbrel.management.base import add_format
 from xdbrel.management.commands.xdbrel_relations import aligned
 
 _COLUMNS = (
@@ -41,9 +42,7 @@ class Command(BaseCommand):
             metavar="RELATION",
             help="app_label.Model.field; all relations where none is named.",
         )
-        parser.add_argument(
-            "--format", choices=["text", "json"], default="text", help="Default: text."
-        )
+        add_format(parser)
 
     def handle(
         self, *args: Any, relations: Sequence[str] = (), format: str = "text", **options: Any

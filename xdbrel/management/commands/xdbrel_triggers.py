@@ -12,6 +12,7 @@ from django.db import connections
 from xdbrel.cascade.triggers.captures import aliases
 from xdbrel.cascade.triggers.drift import check, notes
 from xdbrel.cascade.triggers.install import State, install, remove
+from xdbrel.management.base import add_format
 from xdbrel.management.commands.xdbrel_relations import aligned
 
 _VERBS = {"install": install, "remove": remove, "check": check}
@@ -33,9 +34,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--database", metavar="ALIAS", help="This database only; else every one with intents."
         )
-        parser.add_argument(
-            "--format", choices=["text", "json"], default="text", help="Default: text."
-        )
+        add_format(parser)
 
     def handle(
         self, *args: Any, verb: str, database: str | None, format: str, **options: Any
