@@ -6,6 +6,7 @@ writes make it forget, so such a result must not be kept.
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connections, transaction
 from django.db.models import Count, Exists, F, OuterRef
 
 from sample_project.blog.models import Comment, Post
@@ -85,6 +86,48 @@ def test_after_a_write_of_its_own_database(ada, post, cached):
     assert Post.objects.filter(author__username="ada").count() == 2
     Post.objects.filter(author__username="ada", title="First").update(title="Third")
     assert {p.title for p in Post.objects.filter(author__username="ada")} == {"Second", "Third"}
+
+
+def test_after_raw_writes_of_either_database(ada, post, cached):
+    """SQL that names a table makes its answers forgotten, in the steps of a query as well."""
+    asks = [
+        lambda: Post.objects.filter(author__username="ada").count(),
+        lambda: Post.objects.filter(author_id__in=in_steps()).count(),
+    ]
+    assert [ask() for ask in asks] == [1, 1]
+    users, posts = (connections[model.objects.db].cursor() for model in (User, Post))
+    with users, posts:
+        users.execute("UPDATE auth_user SET username = 'bob'")
+        assert [ask() for ask in asks] == [0, 0]
+        users.execute("UPDATE auth_user SET username = 'ada'")
+        posts.execute("DELETE FROM blog_post")
+    assert [ask() for ask in asks] == [0, 0]
+
+
+def in_steps():
+    return list(User.objects.filter(username="ada").values_list("pk", flat=True))
+
+
+def test_the_documented_steps_are_cached(ada, post, cached):
+    ask = lambda: list(Post.objects.filter(author_id__in=in_steps()))  # noqa: E731
+    ask()
+    with counted_queries() as queries:
+        assert ask() == [post]
+    assert queries == {}
+
+
+@pytest.mark.parametrize("model", [User, Post])
+def test_rows_that_are_rolled_back_are_in_no_answer(ada, post, cached, model):
+    """A transaction on either database shows what it wrote, and leaves nothing of it behind."""
+    ask = lambda: Post.objects.filter(author__username="bob", title="Second").count()  # noqa: E731
+    Post.objects.update(title="Second")
+    User.objects.update(username="bob")
+    assert ask() == 1
+    with transaction.atomic(using=model.objects.db):
+        model.objects.update(**{"username" if model is User else "title": "other"})
+        assert ask() == 0
+        transaction.set_rollback(True, using=model.objects.db)
+    assert ask() == 1
 
 
 def test_a_spanning_update_makes_cached_answers_of_one_database_forgotten(ada, post, cached):
