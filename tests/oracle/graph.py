@@ -16,6 +16,7 @@ from tests.apps.parted.models import (
     Order,
     Post,
     Profile,
+    Reading,
 )
 
 #: Targets before their sources, as rows are written.
@@ -28,6 +29,7 @@ MODELS: tuple[type[models.Model], ...] = (
     Membership,
     Order,
     Profile,
+    Reading,
 )
 BY_NAME = {model.__name__: model for model in MODELS}
 

@@ -1,6 +1,6 @@
 """Models whose queries span databases, for ``tests/oracle``.
 
-Homes: Country and Author in ``default``; Post, Comment and Club in ``blog``; Order,
+Homes: Country, Author and Reading in ``default``; Post, Comment and Club in ``blog``; Order,
 Profile and Membership in ``shop``. All of them stand in the database ``whole`` too, where Django
 itself can join them.
 
@@ -10,7 +10,7 @@ query finds. Every field has a default, so that a row is written by what matters
 
 from django.db import models
 
-from xdbrel import CrossDBForeignKey, CrossDBOneToOneField
+from xdbrel import CrossDBForeignKey, CrossDBManyToManyField, CrossDBOneToOneField
 
 
 class Country(models.Model):
@@ -31,6 +31,8 @@ class Author(models.Model):
     active = models.BooleanField(default=False)
     born = models.DateField(null=True)
     joined = models.DateTimeField(null=True)
+    #: The rows in between are beside the authors.
+    read = CrossDBManyToManyField("Post", through="Reading", related_name="readers")
 
 
 class Post(models.Model):
@@ -80,6 +82,8 @@ class Club(models.Model):
     name = models.CharField(max_length=10, default="")
     seats = models.IntegerField(default=0)
     since = models.DateField(null=True)
+    #: The rows in between are in a third database.
+    members = CrossDBManyToManyField(Author, through="Membership", related_name="clubs")
 
 
 class Membership(models.Model):
@@ -89,3 +93,10 @@ class Membership(models.Model):
     club = CrossDBForeignKey(Club, on_delete=models.DO_NOTHING, related_name="memberships")
     level = models.IntegerField(null=True)
     since = models.DateField(null=True)
+
+
+class Reading(models.Model):
+    author = CrossDBForeignKey(Author, on_delete=models.DO_NOTHING, related_name="readings")
+    post = CrossDBForeignKey(Post, on_delete=models.DO_NOTHING, related_name="readings")
+    pages = models.IntegerField(default=0)
+    day = models.DateField(null=True)
