@@ -25,6 +25,7 @@ from tests.apps.blog.models import (
     Signature,
     Tag,
 )
+from tests.apps.clubs.models import Club, Membership, Reader
 from tests.apps.knots.models import Album, Artist, Concert, Owner, Player, Song, Team, Ticket
 from tests.apps.people.models import Bookmark, Cover, Member, Person
 from tests.apps.shop.models import Invoice, Order, Profile, Review
@@ -58,6 +59,14 @@ CORNERS: dict[str, tuple[type[models.Model], ...]] = {
     "circle": (Team, Player),
     "artists": (Artist, Album, Song, Concert),
     "people": (Person, Member, Article, Essay, Letter, Signature, Desk),
+    "clubs": (
+        Reader,
+        Club,
+        Reader.likes.through,
+        Club.readers.through,
+        Club.patrons.through,
+        Membership,
+    ),
 }
 
 
@@ -99,6 +108,7 @@ def _rows(corner: str) -> dict[type[models.Model], list[dict[str, Any]]]:
         "circle": _circle,
         "artists": _artists,
         "people": _people,
+        "clubs": _clubs,
     }[corner]()
 
 
@@ -195,6 +205,24 @@ def _people() -> dict[type[models.Model], list[dict[str, Any]]]:
         ],
         Signature: [{"id": person, "person_id": person} for person in people],
         Desk: [{"id": person, "owner_id": person} for person in people],
+    }
+
+
+def _clubs() -> dict[type[models.Model], list[dict[str, Any]]]:
+    """Every reader in every club, in each of the ways in which they may be."""
+    pairs = [(club, reader) for club in (1, 2) for reader in (1, 2, 3)]
+    between = [
+        {"id": 10 * club + reader, "club_id": club, "reader_id": reader} for club, reader in pairs
+    ]
+    return {
+        Reader: [{"id": reader, "slug": f"r{reader}"} for reader in (1, 2, 3)],
+        Club: [{"id": club, "name": str(club)} for club in (1, 2)],
+        Reader.likes.through: between,
+        Club.readers.through: between,
+        Club.patrons.through: between,
+        Membership: [
+            {**row, "reader_id": f"r{row['reader_id']}", "sponsor_id": 3} for row in between
+        ],
     }
 
 

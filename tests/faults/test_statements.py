@@ -23,6 +23,7 @@ from django.db.models.signals import post_delete, pre_delete
 import xdbrel
 from tests.apps.archive.models import Shelf
 from tests.apps.blog.models import Comment, Letter, Post
+from tests.apps.clubs.models import Club, Membership, Reader
 from tests.apps.knots.models import Album, Artist, Owner, Player, Song, Team, Ticket
 from tests.apps.people.models import Bookmark, Member, Person
 from tests.apps.shop.models import Invoice, Order, Review
@@ -230,6 +231,8 @@ SCENARIOS = (
     Scenario(
         "person heard", "people", lambda: Person(pk=1).delete(), ((Person, 1),), heard=(Letter,)
     ),
+    Scenario("reader", "clubs", lambda: Reader(pk=1, slug="r1").delete(), ((Reader, 1),)),
+    Scenario("club", "clubs", lambda: Club(pk=1).delete(), ((Club, 1),), heard=(Membership,)),
     Scenario("target in atomic", "users", in_atomic("default"), ADA_GONE),
     Scenario("source in atomic", "users", in_atomic("blog"), ADA_GONE),
     Scenario("both in atomic", "users", in_atomic("shop", "blog", "default"), ADA_GONE),
