@@ -115,6 +115,7 @@ def test_deconstruct(options, written):
     assert args == []
     assert kwargs.pop("to") == User._meta.label_lower
     assert kwargs == written
+    assert {"verify", "through_home"} <= set(field.non_db_attrs)
     copied = field.clone()
     assert (copied.verify, copied.through_home) == (field.verify, field.through_home)
 
