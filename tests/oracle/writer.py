@@ -581,7 +581,11 @@ class Writer:
         return text
 
     def grouping(self, scope: Scope) -> tuple[str, list[str]]:
-        keys = list(dict.fromkeys(self.column(scope).name for _ in range(self.number(1, 2))))
+        names = [self.column(scope).name for _ in range(self.number(1, 2))]
+        if self.chance(30):
+            # Each row is a group of its own, or with each that hangs on it.
+            names.insert(0, "pk")
+        keys = list(dict.fromkeys(names))
         scope.grouped = True
         text = f".order_by().values({', '.join(map(repr, keys))})"
         for _ in range(self.number(1, 2)):
@@ -599,7 +603,9 @@ class Writer:
         """Draw order, distinct and a slice."""
         if scope.grouped:
             if self.chance(50):
-                terms = ", ".join(self.term(key) for key in keys)
+                numbers = [one.name for one in scope.given if one.kind == "int"]
+                first = [self.one(numbers)] if numbers and self.chance(30) else []
+                terms = ", ".join(self.term(key) for key in (*first, *keys))
                 return f"{text}.order_by({terms}){self.sliced()}", True
             return text, False
         if not self.chance(60):
