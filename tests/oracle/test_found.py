@@ -93,3 +93,14 @@ def test_a_condition_that_is_judged_at_home_beside_an_aggregate():
         "Author(id=1, name='a')",
         "Order(id=1, author_id=1)",
     )
+
+
+def test_a_relation_that_was_given_a_short_name():
+    """What a condition is renamed to in order to be remembered is nobody's name."""
+    check(
+        "Post.objects.annotate(x1=FilteredRelation('editor', condition=Q(editor__pk=0)))"
+        ".filter(Exists(Author.objects.filter(pk=OuterRef('x1__pupils__pk'))))",
+        "Author(id=1, name='a')",
+        "Author(id=2, name='b', mentor_id=1)",
+        "Post(id=1, author_id=1, editor_id=1)",
+    )

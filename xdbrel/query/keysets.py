@@ -227,7 +227,7 @@ def holds_for_none(block: Block, condition: Any) -> bool | None:
 
 def _named(block: Block, condition: Any) -> Any:
     """Return ``condition`` as it would be in any query: its aliases by their place."""
-    places = {entry.table_alias: f"x{place}" for place, entry in enumerate(block.entries)}
+    places = {entry.table_alias: f"xdbrel_{place}" for place, entry in enumerate(block.entries)}
     return WhereNode([condition.relabeled_clone(places)])
 
 
