@@ -118,6 +118,9 @@ XDBREL = {
         "wagons": "default",
         # Points at them from elsewhere.
         "wagons.Ride": "shop",
+        "notes": "default",
+        **dict.fromkeys([f"notes.{model}" for model in ("Note", "Reply", "Essay")], "blog"),
+        "notes.Label": "shop",
         "parted": "default",
         **dict.fromkeys([f"parted.{model}" for model in ("Post", "Comment", "Club")], "blog"),
         **dict.fromkeys(
@@ -146,6 +149,7 @@ INSTALLED_APPS = [
     "tests.apps.parted",
     "tests.apps.clubs",
     "tests.apps.wagons",
+    "tests.apps.notes",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -14,6 +14,7 @@ class XdbrelConfig(AppConfig):
         from xdbrel import caching, checks, constraints, routers  # noqa: F401  (checks registers itself)
         from xdbrel.cascade import dispatch, key_changes, key_watch, plan, raw_delete
         from xdbrel.cascade.triggers import migrating
+        from xdbrel.content_types import connect
         from xdbrel.fields import adoption, fixtures, on_delete, through_tables
         from xdbrel.query import hook
 
@@ -22,6 +23,7 @@ class XdbrelConfig(AppConfig):
         constraints.install()
         fixtures.install()
         through_tables.install()
+        connect()
         on_delete.collect = plan.collect
         dispatch.catch_up = key_changes.catch_up
         raw_delete.install()

@@ -85,6 +85,31 @@ def with_fetch_mode_of(
     return manager.all()
 
 
+def generic_accessor_base() -> type[Any]:
+    """Return what the accessor of a generic foreign key is to inherit from.
+
+    Django 6.1 has a class of its own for it, by which its system checks find the fields; to
+    5.2 the field itself is the accessor. Needs the registry of apps, contenttypes included.
+    """
+    from django.contrib.contenttypes import fields
+
+    base: type[Any] = getattr(fields, "GenericForeignKeyDescriptor", object)
+    return base
+
+
+def finds_generic_accessors() -> bool:
+    """Tell whether Django's own system checks find fields by ``generic_accessor_base()``."""
+    return generic_accessor_base() is not object
+
+
+def fetch_related(accessor: Any, instance: models.Model) -> None:
+    """Let an accessor fetch for ``instance``, and by its fetch mode where there are any."""
+    if HAS_FETCH_MODES:
+        instance._state.fetch_mode.fetch(accessor, instance)
+    else:
+        accessor.fetch_one(instance)
+
+
 def is_database_level(on_delete: Any) -> bool:
     """Tell whether ``on_delete`` is left to the database (``DB_CASCADE`` … of Django 6.1)."""
     kind = getattr(deletion, "DatabaseOnDelete", None)
@@ -145,13 +170,15 @@ def keys_of_related_objects(
     look-up turns into a list of keys. That list is what a policy of ours needs; the
     query itself names the wrong database and is never run.
     """
-    found = _related_in(sub_objs.query.where, field)
+    # A generic relation is filtered at its other end.
+    column = field.target_field if getattr(field, "is_generic", False) else field
+    found = _related_in(sub_objs.query.where, column)
     if found is None:
         raise LookupError(f"no {field.name}__in condition in {sub_objs.query.where!r}")
     return found
 
 
-def _related_in(node: Any, field: models.ForeignKey[Any, Any]) -> list[Any] | None:
+def _related_in(node: Any, field: Any) -> list[Any] | None:
     if isinstance(node, WhereNode):
         for child in node.children:
             found = _related_in(child, field)
@@ -163,7 +190,8 @@ def _related_in(node: Any, field: models.ForeignKey[Any, Any]) -> list[Any] | No
             return list(node.rhs)
         if isinstance(node.lhs, ColPairs) and node.lhs.output_field is field:
             # Of several columns: the instances, as they are until the look-up is compiled.
-            return [field.get_foreign_related_value(target) for target in node.rhs]
+            key_of: Callable[[Any], Any] = field.get_foreign_related_value  # type: ignore[attr-defined]
+            return [key_of(target) for target in node.rhs]
     return None
 
 

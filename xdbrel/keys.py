@@ -247,6 +247,20 @@ def decode(values: Iterable[Any], field: models.Field[Any, Any]) -> list[Any]:
     return [field.to_python(value) for value in values]
 
 
+def decode_any(values: Iterable[Any], field: models.Field[Any, Any]) -> list[Any]:
+    """Return what ``decode`` does, and what is no key of ``field`` as it is.
+
+    A column of another type may hold what its targets' keys cannot be.
+    """
+    values = list(values)
+    try:
+        return decode(values, field)
+    except (ValidationError, ValueError, TypeError):
+        if len(values) == 1:
+            return values
+    return [key for value in values for key in decode_any([value], field)]
+
+
 def _integer(value: Any, field: models.Field[Any, Any]) -> Any:
     """Return a number; a text that writes none, or not as numbers are written, as it is.
 

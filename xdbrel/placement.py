@@ -130,9 +130,11 @@ def made_by(model: type[models.Model]) -> Any:
 def through_home(model: type[models.Model]) -> str | None:
     """Return the alias that a field names for the model between its sides, if ``model`` is one.
 
-    A model of a migration's state counts as well: its manager remembers.
+    A model of a migration's state counts as well: its manager remembers. What Django's cache
+    in a table shows its routers has no manager.
     """
-    alias: str | None = getattr(model._meta.default_manager, "through_home", None)
+    manager = getattr(model._meta, "default_manager", None)
+    alias: str | None = getattr(manager, "through_home", None)
     return alias
 
 
@@ -140,6 +142,34 @@ def asked_about(model: type[models.Model]) -> type[models.Model]:
     """Return the model that routers are asked about, where they are to place ``model``."""
     field = made_by(model)
     return model if field is None else field.model
+
+
+def allowed(model: type[models.Model], alias: str) -> bool | None:
+    """Return what the routers say of ``model`` at ``alias``; ``None`` where all are silent."""
+    meta = model._meta
+    for router in django_router.routers:
+        method = getattr(router, "allow_migrate", None)
+        if method is not None:
+            said = method(alias, meta.app_label, model_name=meta.model_name, model=model)
+            if said is not None:
+                return bool(said)
+    return None
+
+
+def alias_in(model: type[models.Model], using: str, *, joined: bool) -> str:
+    """Return where the rows of ``model`` come from that a statement on ``using`` speaks of.
+
+    A statement that asks for them where they may live means those there; where they are only
+    ``joined`` the routers are heard first. Raises ``HomeError`` where no alias can be named.
+    """
+    said = allowed(model, using)
+    if said and not joined:
+        return using
+    if said is False:
+        found = home(model)
+    else:
+        found = primary(spoken("db_for_home", model) or using)
+    return using if same_home(found, using) else found
 
 
 def is_configured(alias: str) -> bool:

@@ -1,9 +1,10 @@
 """The registry of relations: one frozen record for each cross-database field.
 
 A relation's handle, ``app_label.Model.field``, is the same in commands, logs, the
-admin and metrics. Records are made from the installed models when they are asked
-for, so homes follow the routers of the moment. The fields themselves are in
-``xdbrel.fields``; they are known here by their ``crosses_databases`` mark alone.
+admin and metrics. A generic relation is one for each model that it leads to,
+``app_label.Model.field[app_label.Target]``. Records are made from the installed models
+when they are asked for, so homes follow the routers of the moment. The fields themselves
+are in ``xdbrel.fields``; they are known here by their marks alone.
 """
 
 from __future__ import annotations
@@ -71,6 +72,12 @@ class Relation:
         return is_composite(self.field)
 
     @property
+    def condition(self) -> models.Q | None:
+        """Which rows of the source's model are sources of this relation; ``None`` for all."""
+        found: models.Q | None = getattr(self.field, "condition", None)
+        return found
+
+    @property
     def source_home(self) -> str:
         """The alias where sources are written."""
         return placement.home(self.source)
@@ -136,7 +143,26 @@ def get(handle: str) -> Relation:
     folded = {name.lower(): relation for name, relation in known.items()}
     if handle.lower() in folded:
         return folded[handle.lower()]
+    found = _of_generic(handle)
+    if found is not None:
+        return found
     raise UnknownRelation(handle, difflib.get_close_matches(handle, known, n=3))
+
+
+def _of_generic(handle: str) -> Relation | None:
+    """Return ``app.Model.field[app.Target]`` of a target that does not declare its side."""
+    rest, bracket, target = handle.removesuffix("]").partition("[")
+    label, _, name = rest.rpartition(".")
+    if not bracket or label.count(".") != 1:
+        return None
+    try:
+        source, model = apps.get_model(label), apps.get_model(target)
+    except (LookupError, ValueError):
+        return None
+    for field in source._meta.private_fields:
+        if field.name == name and getattr(field, "crosses_generically", False):
+            return Relation(field.key_to(model))
+    return None
 
 
 def between(first: type[models.Model], second: type[models.Model]) -> bool:
@@ -166,3 +192,7 @@ def _fields() -> Iterator[models.ForeignKey[Any, Any]]:
         for field in model._meta.local_fields:
             if getattr(field, "crosses_databases", False):
                 yield field  # type: ignore[misc]
+        for generic in model._meta.private_fields:
+            # A generic relation is one for each model that declares its other side.
+            if getattr(generic, "crosses_generically", False):
+                yield from generic.declared_keys

@@ -38,6 +38,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: stands with the targets that it speaks of, so nothing can be said of all intents.
 _INTEGRITY_MODELS = frozenset({"xdbrel.scanrun", "xdbrel.orphan"})
 
+#: What the table of a cache in a database calls itself towards routers. It is no model
+#: otherwise, and its app is not installed.
+CACHE_LABEL = "django_cache"
+
 
 class HomeRouter:
     """Route whole apps and single models by ``XDBREL["HOMES"]``.
@@ -144,6 +148,8 @@ class HomeRouter:
         named = placement.through_home(model)
         if named is not None:
             return named
+        if model._meta.app_label == CACHE_LABEL:
+            return self._entry(CACHE_LABEL, model._meta.model_name or "")
         meta = _placed(model)
         if meta.label_lower in _INTEGRITY_MODELS:
             return settings.INTEGRITY_DATABASE
@@ -194,6 +200,8 @@ def _placed(model: type[models.Model]) -> Any:
     A proxy and an automatic table have no rows of their own to place.
     """
     meta = model._meta
+    if meta.app_label == CACHE_LABEL:
+        return meta
     if meta.proxy and meta.concrete_model is not None:
         meta = meta.concrete_model._meta
     if meta.auto_created:

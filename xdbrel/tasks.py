@@ -27,6 +27,7 @@ from xdbrel.integrity.exceptions import BeingScanned, NotConfirmed, RepairUnderW
 from xdbrel.integrity.history import prune as prune_history
 from xdbrel.integrity.repair import repair as run_repair
 from xdbrel.integrity.scan import AUTO
+from xdbrel.integrity.undeclared import undeclared
 from xdbrel.routers import reset_writes
 
 DURABLE: dict[str, Any] = {
@@ -150,7 +151,7 @@ def scan_all(mode: str = AUTO) -> list[str]:
     ``mode`` is ``"full"``, ``"incremental"`` or ``"auto"``: which of the two is due.
     """
     heartbeats.beat("scan")
-    handles = [relation.handle for relation in relations.all_relations()]
+    handles = [relation.handle for relation in (*relations.all_relations(), *undeclared())]
     for handle in handles:
         scan.delay(handle, mode)
     return handles

@@ -20,6 +20,7 @@ ROOT = Path(xdbrel.__file__).parent
 #: Modules that declare models, or subclass what cannot be imported without the registry.
 NEEDS_REGISTRY = {
     "xdbrel.models": "declares models",
+    "xdbrel.fields.generic": "subclasses the fields of django.contrib.contenttypes",
 }
 
 #: Imports each module as if it were the first of the package, and prints what happened.

@@ -4,9 +4,12 @@ import re
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.cache.backends.db import BaseDatabaseCache
+from django.db import router
 
 from tests.apps.blog.models import Post
 from xdbrel import placement
+from xdbrel.checks import configuration
 from xdbrel.exceptions import HomeError
 from xdbrel.placement import placed_router
 
@@ -21,6 +24,9 @@ def at(model, alias):
 def use(settings, *routers, **xdbrel):
     settings.DATABASE_ROUTERS = list(routers)
     settings.XDBREL = xdbrel
+
+
+HOMES = ("default", "blog", "shop")
 
 
 class Silent:
@@ -276,3 +282,14 @@ class TestPlacedRouter:
         assert placed_router.allow_relation(Post(), User()) is True
         use(settings, Silent(), Never())
         assert placed_router.allow_relation(Post(), User()) is False
+
+
+def test_the_table_of_a_cache(settings):
+    """What Django's cache in a table shows its routers is hardly a model."""
+    table = BaseDatabaseCache("tea", {}).cache_model_class
+    assert placement.through_home(table) is None
+    assert [alias for alias in HOMES if router.allow_migrate_model(alias, table)] == ["default"]
+    settings.XDBREL = {"HOMES": {"django_cache": "shop"}}
+    assert configuration.check_homes() == []
+    assert [alias for alias in HOMES if router.allow_migrate_model(alias, table)] == ["shop"]
+    assert router.db_for_read(table) == router.db_for_write(table) == "shop"

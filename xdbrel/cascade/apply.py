@@ -172,7 +172,7 @@ def _delete_collected(
         known = work.targets.get(relation, {})
         if known:
             for source in collector.data.get(relation.model, ()):
-                target = known.get(getattr(source, relation.attname))
+                target = known.get(graph.key_held(relation, source))
                 if target is not None:
                     relation.set_cached_value(source, target)
     deleted, counts = collector.delete()

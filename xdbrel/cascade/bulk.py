@@ -100,7 +100,7 @@ def follow(field: Any, target_keys: list[Any], steps: Steps, spared: Any = None)
 def sources(field: Any, target_keys: list[Any], using: str, spared: Any = None) -> Any:
     """Return the queryset of the sources of these targets, without those that are spared."""
     found = field.model._base_manager.using(using).order_by()
-    found = found.filter(keys.KeyIn(F(field.attname), target_keys))
+    found = found.filter(graph.holding(field, target_keys))
     return found if spared is None else found.exclude(spared)
 
 

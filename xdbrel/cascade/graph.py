@@ -5,13 +5,14 @@ Owns the reading of policies. Nothing here touches a database.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.db import models
-from django.db.models import signals
+from django.db.models import F, Q, signals
 
 from xdbrel.compat import deletion_relations, is_database_level
+from xdbrel.keys import KeyIn
 
 #: Policies that can neither refuse a delete nor do what xdbrel does not know.
 _COMPLIANT = (models.CASCADE, models.SET_NULL, models.SET_DEFAULT, models.DO_NOTHING)
@@ -57,6 +58,20 @@ def carry_out(policy: Any, collector: Any, field: Any, sources: Any, using: str)
         policy(collector, field, sources, using)
 
 
+def holding(field: Any, target_keys: Sequence[Any]) -> Q:
+    """Return the condition for the sources that hold one of a chunk of keys."""
+    if getattr(field, "is_generic", False):
+        return Q(KeyIn(F(field.attname), field.held(target_keys)), field.condition)
+    return Q(KeyIn(F(field.attname), target_keys))
+
+
+def key_held(field: Any, source: models.Model) -> Any:
+    """Return the key that a source holds, as its target has it."""
+    if getattr(field, "is_generic", False):
+        return field.get_local_related_value(source)[0]
+    return getattr(source, field.attname)
+
+
 def has_listeners(model: type[models.Model]) -> bool:
     """Tell whether anybody listens to the deletion of ``model``'s instances."""
     return bool(
@@ -65,8 +80,15 @@ def has_listeners(model: type[models.Model]) -> bool:
 
 
 def has_generic_sources(model: type[models.Model]) -> bool:
-    """Tell whether deleting ``model`` follows something like a generic relation."""
-    return any(hasattr(field, "bulk_related_objects") for field in model._meta.private_fields)
+    """Tell whether deleting ``model`` follows something like a generic relation on the spot.
+
+    Those of xdbrel that lead to another database are among ``relations_to(model)``.
+    """
+    return any(
+        hasattr(field, "bulk_related_objects")
+        and not getattr(field, "is_followed_elsewhere", False)
+        for field in model._meta.private_fields
+    )
 
 
 def reaches_veto(model: type[models.Model]) -> bool:

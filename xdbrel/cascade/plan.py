@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 from django.db import models
-from django.db.models import F
 from django.db.models.deletion import Collector, ProtectedError
 
 from xdbrel import keys, placement
@@ -106,6 +105,8 @@ def collect(policy: Any, collector: Collector, field: Any, sub_objs: Any, using:
     )
     source_alias = placement.home(field.model, instance=hint)
     if placement.same_home(source_alias, using):
+        if getattr(field, "is_generic", False):
+            return  # Django follows the GenericRelation.
         _carry_out(policy, collector, field, sub_objs, using)
         return
     if not placement.same_home(placement.home(target, instance=hint), using):
@@ -143,11 +144,11 @@ def _judge(plan: Plan, policy: Any, field: Any, source_alias: str, target_keys: 
     targets = _targets(plan, field) if relates else {}
     protected: list[ProtectedError] = []
     for chunk in keys.chunks(target_keys, keys.chunk_size(source_alias, field)):
-        found = sources.filter(keys.KeyIn(F(field.attname), chunk))
+        found = sources.filter(graph.holding(field, chunk))
         if relates:
             # A tree, or a receiver, asks each source for its target, which the collectors have.
             for source in found:
-                target = targets.get(getattr(source, field.attname))
+                target = targets.get(graph.key_held(field, source))
                 if target is not None:
                     field.set_cached_value(source, target)
         try:

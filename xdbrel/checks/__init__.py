@@ -12,11 +12,12 @@ One module for each subject; each id has a section in docs/checks.md:
 * ``triggers`` (070-073): what captures beside the ORM; tagged ``database`` too;
 * ``workers`` (080-081): what workers have noted; tagged ``database`` as well;
 * ``many_to_many`` (100-102): the many-to-many fields;
+* ``generic`` (110-112): generic relations of ours; 111 is tagged ``database``;
 * ``composite`` (120-124): relations over several columns;
 * ``moving`` (130-132): ``XDBREL["MOVING"]``;
 * ``adoption`` (140-141): other apps' relations that are to cross; 141 is tagged ``database``.
 
-All but those of ``columns``, ``triggers`` and ``workers``, and that one, bear the tag ``xdbrel``;
+All but those of ``columns``, ``triggers`` and ``workers``, and those two, bear the tag ``xdbrel``;
 the two on Celery's schedule and those of ``workers`` are deployment checks.
 """
 
@@ -28,6 +29,7 @@ from xdbrel.checks import (
     configuration,
     contrib,
     fields,
+    generic,
     homes,
     many_to_many,
     moving,
@@ -44,6 +46,7 @@ __all__ = [
     "configuration",
     "contrib",
     "fields",
+    "generic",
     "homes",
     "many_to_many",
     "moving",

@@ -17,7 +17,7 @@ from xdbrel.cascade.triggers.captures import is_served
 from xdbrel.checks.scope import TAG, Found, check, crossing, is_resolved
 from xdbrel.conf import Settings, settings
 from xdbrel.relations import all_relations
-from xdbrel.routers import HomeRouter, PrimaryReplicaRouter
+from xdbrel.routers import CACHE_LABEL, HomeRouter, PrimaryReplicaRouter
 
 
 @checks.register(TAG)
@@ -52,6 +52,8 @@ def check_homes(**kwargs: Any) -> Found:
     """E003, E004, E006, W011: what ``HOMES`` names."""
     for name, alias in settings.HOMES.items():
         yield from check_alias(f'XDBREL["HOMES"]["{name}"]', alias, "xdbrel.E003")
+        if name.partition(".")[0].lower() == CACHE_LABEL:
+            continue
         unknown = unknown_label("HOMES", name, "xdbrel.E004")
         if unknown is not None:
             yield unknown

@@ -83,6 +83,8 @@ def check_generic_relations(app_configs: Any = None, **kwargs: Any) -> Found:
                 field, (GenericForeignKey, GenericRelation)
             ):
                 continue
+            if is_crossing(field):
+                continue
             name = f"{model._meta.label}.{field.name}"
             if isinstance(field, GenericRelation) and is_resolved(field):
                 homes = parted(model, field.remote_field.model)
@@ -90,7 +92,8 @@ def check_generic_relations(app_configs: Any = None, **kwargs: Any) -> Found:
                     yield checks.Error(
                         f"{name} is a generic relation from {homes[0]!r} to "
                         f"{field.remote_field.model._meta.label} in {homes[1]!r}.",
-                        hint="Give both models one home.",
+                        hint="Give both models one home, or declare CrossDBGenericForeignKey and "
+                        "CrossDBGenericRelation.",
                         obj=field,
                         id="xdbrel.E044",
                     )
@@ -101,20 +104,25 @@ def check_generic_relations(app_configs: Any = None, **kwargs: Any) -> Found:
                 yield checks.Warning(
                     f"{name} in {here!r} names content types by their key there, and they are "
                     f"in {kept!r} too: the same model may have another key in each.",
-                    hint=f"Keep content types in one database, and the models with generic "
-                    f"relations beside them; or point at each model by a CrossDBForeignKey "
-                    f"in place of {field.name!r}.",
+                    hint="Keep content types in one database, and the models with generic "
+                    "relations beside them; or declare CrossDBGenericForeignKey and "
+                    "CrossDBGenericRelation.",
                     obj=field,
                     id="xdbrel.W043",
                 )
             else:
                 yield checks.Error(
                     f"{name} looks for content types in {here!r}, and they are in {kept!r}.",
-                    hint=f"Give {model._meta.label} the home {kept!r}, or point at each model "
-                    f"by a CrossDBForeignKey in place of {field.name!r}.",
+                    hint=f"Give {model._meta.label} the home {kept!r}, or declare "
+                    f"CrossDBGenericForeignKey and CrossDBGenericRelation.",
                     obj=field,
                     id="xdbrel.E044",
                 )
+
+
+def is_crossing(field: Any) -> bool:
+    """Tell whether a generic relation's field is one of xdbrel's."""
+    return any(hasattr(field, name) for name in ("crosses_generically", "is_followed_elsewhere"))
 
 
 def _plain_fields(model: type[models.Model]) -> Iterator[Any]:

@@ -110,7 +110,7 @@ def check_indexes(app_configs: Any = None, **kwargs: Any) -> Found:
     """W034: key columns that every cascade and scan would read from end to end."""
     for relation in crossing(relations_of(app_configs)):
         columns = {field.name: field for field in relation.source_fields}
-        if columns.keys().isdisjoint(_first_columns(relation.source)):
+        if columns.keys().isdisjoint(_first_columns(relation.source, _type_of(relation))):
             if relation.is_composite:
                 names = ", ".join(repr(field.name) for field in relation.source_fields)
                 yield checks.Warning(
@@ -163,8 +163,17 @@ def _acting(relations: Iterable[Relation]) -> Iterator[Relation]:
             yield relation
 
 
-def _first_columns(model: type[models.Model]) -> Iterator[str]:
-    """Yield the names of the fields by which rows are found through an index."""
+def _type_of(relation: Relation) -> str | None:
+    """Return the name of the field that says what a generic relation leads to."""
+    generic = getattr(relation.field, "generic", None)
+    return None if generic is None else str(generic.ct_field)
+
+
+def _first_columns(model: type[models.Model], beside: str | None = None) -> Iterator[str]:
+    """Yield the names of the fields by which rows are found through an index.
+
+    Those that come first in one, or second after ``beside``.
+    """
     meta = model._meta
     for field in meta.local_fields:
         if getattr(field, "db_index", False) or field.unique:
@@ -177,8 +186,10 @@ def _first_columns(model: type[models.Model]) -> Iterator[str]:
             whole.append(list(getattr(index, "fields", ())))
     for columns in whole:
         if columns:
-            first = columns[0].lstrip("-")
-            yield names.get(first, first)
+            named = [names.get(name, name) for name in (one.lstrip("-") for one in columns)]
+            yield named[0]
+            if named[0] == beside:
+                yield from named[1:2]
 
 
 def _no_table(alias: str, reason: str) -> checks.CheckMessage:

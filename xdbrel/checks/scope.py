@@ -72,6 +72,10 @@ def relations_of(app_configs: Iterable[AppConfig] | None) -> Iterator[Relation]:
                 and is_resolved(field)
             ):
                 yield Relation(field)  # type: ignore[arg-type]
+        for generic in model._meta.private_fields:
+            for key in getattr(generic, "declared_keys", ()):
+                if is_resolved(key):
+                    yield Relation(key)
 
 
 def crossing(relations: Iterable[Relation]) -> Iterator[Relation]:

@@ -57,7 +57,7 @@ def pinned(manager: Any, queryset: Any) -> Any:
     return queryset
 
 
-def _placed_queryset(
+def placed_queryset(
     model: type[models.Model], instance: models.Model | None
 ) -> models.QuerySet[Any]:
     """Return every row of ``model`` in the database where those related to it live."""
@@ -101,7 +101,7 @@ class CrossDBForwardManyToOneDescriptor(
     def get_queryset(
         self, *, instance: models.Model | None = None, **hints: Any
     ) -> models.QuerySet[Any]:
-        return _placed_queryset(self.field.remote_field.model, instance)
+        return placed_queryset(self.field.remote_field.model, instance)
 
     def get_prefetch_querysets(
         self, instances: list[Any], querysets: Sequence[Any] | None = None
@@ -208,7 +208,7 @@ class CrossDBReverseOneToOneDescriptor(
     def get_queryset(
         self, *, instance: models.Model | None = None, **hints: Any
     ) -> models.QuerySet[Any]:
-        return _placed_queryset(self.related.related_model, instance)
+        return placed_queryset(self.related.related_model, instance)
 
     def get_prefetch_querysets(
         self, instances: list[Any], querysets: Sequence[Any] | None = None

@@ -161,7 +161,7 @@ def _looks(run: ScanRun, source: End, target: End) -> Iterator[tuple[int, int]]:
             .order_by("pk")
             .values_list("pk", "key", "sources")[:size]
         )
-        decoded = keys.decode((key for _, key, _ in rows), target.field)
+        decoded = keys.decode_any((key for _, key, _ in rows), target.field)
         held: Mapping[Any, int] = {}
         if rows:
             absent = targets.missing(target, decoded)

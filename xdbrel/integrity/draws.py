@@ -32,7 +32,7 @@ def draw(source: End, size: int, chance: random.Random) -> tuple[Sequence[Any], 
 
     Raises ``CannotSample`` where no rows can be drawn in constant time.
     """
-    rows = statistics.rows(source.model, source.using)
+    rows = statistics.rows(source.model, source.using) if source.of_these is None else None
     if source.vendor == "postgresql":
         drawn = _from_pages(source, size)
         if drawn is not None:
@@ -57,6 +57,9 @@ def _from_pages(source: End, size: int) -> list[Any] | None:
         source.is_composite
         or source.field.model._meta.concrete_model is not model._meta.concrete_model
     ):
+        return None
+    if source.of_these is not None:
+        # Pages have rows of every kind.
         return None
     connection = connections[source.using]
     table = connection.ops.quote_name(model._meta.db_table)
@@ -99,7 +102,7 @@ def _by_number(
     Every row is as likely as every other. Where most numbers are not there, the rows that
     follow them are taken: those behind a gap are likelier then.
     """
-    everything = source.model._base_manager.using(source.using).order_by()
+    everything = source.all_rows()
     bounds = everything.aggregate(low=Min("pk"), high=Max("pk"))
     low, high = bounds["low"], bounds["high"]
     if low is None:
@@ -135,7 +138,7 @@ def _by_uuid(source: End, size: int, chance: random.Random) -> list[Any]:
 
 def _followers(source: End, places: Sequence[Any]) -> list[Any]:
     """Return the key of the row at each of these primary keys, or of the next one after it."""
-    everything = source.model._base_manager.using(source.using)
+    everything = source.all_rows()
     connection = connections[source.using]
     found: list[Any] = []
     if source.is_composite:

@@ -76,6 +76,8 @@ class End:
     model: type[models.Model]
     field: models.Field[Any, Any]
     using: str
+    #: Which rows of the model count; None for all.
+    of_these: Q | None = None
 
     @property
     def attname(self) -> str:
@@ -86,9 +88,14 @@ class End:
     def vendor(self) -> str:
         return connections[self.using].vendor
 
+    def all_rows(self) -> models.QuerySet[Any]:
+        """Return the rows, whether they hold a key or not, in no order."""
+        found = self.model._base_manager.using(self.using).order_by()
+        return found if self.of_these is None else found.filter(self.of_these)
+
     def rows(self, condition: Q | None = None) -> models.QuerySet[Any]:
         """Return the rows that hold a key, in no order."""
-        found = self.model._base_manager.using(self.using).order_by()
+        found = self.all_rows()
         if any(part.null for part in self.fields):
             found = found.filter(**{f"{self.attname}__isnull": False})
         return found if condition is None else found.filter(condition)
@@ -244,6 +251,20 @@ class End:
         # PostgreSQL has no text with this character.
         return None if "\0" in text and self.vendor == "postgresql" else text
 
+    def told(self, held: Iterable[Any]) -> list[Any]:
+        """Return keys, as rows hold them, as findings have them: as keys of the target."""
+        if self.of_these is None:
+            return list(held)
+        target = self.relation.target_field
+        return keys.decode_any(keys.encode(held, target), target)
+
+    @property
+    def told_field(self) -> models.Field[Any, Any]:
+        """The field that gives keys of findings their type."""
+        if self.of_these is None:
+            return self.key_field
+        return keys.key_field(self.relation.target_field)
+
     def only_keys(self, rows: models.QuerySet[Any]) -> models.QuerySet[Any, Any]:
         """Return the query for the rows' keys alone, one column of the name ``KEY``."""
         listed: models.QuerySet[Any, Any] = rows.annotate(**{KEY: self.key})
@@ -255,7 +276,7 @@ class End:
 
     def holds(self, wanted: Sequence[Any]) -> keys.KeyIn:
         """Return the condition that the key is one of these, as the database compares."""
-        if self._stand_in is not None:
+        if self._stand_in is not None or self.of_these is not None:
             wanted = [own for key in wanted if (own := self.own(key)) is not None]
         return keys.KeyIn(self.key, wanted)
 
@@ -263,7 +284,13 @@ class End:
 def of(relation: Relation) -> tuple[End, End]:
     """Return source and target of ``relation``, each at its home."""
     return (
-        End(relation, relation.source, relation.field, relation.source_home),
+        End(
+            relation,
+            relation.source,
+            relation.field if relation.condition is None else relation.source_fields[0],
+            relation.source_home,
+            relation.condition,
+        ),
         End(relation, relation.target, relation.target_field, relation.target_home),
     )
 

@@ -130,7 +130,7 @@ def batches(run: ScanRun, source: End, target: End) -> Generator[Batch, None, No
 
 def _changed(before: ScanRun, source: End, target: End) -> Iterator[Any]:
     for page in findings.of(before, target.chunk_size()):
-        yield from keys.decode((key for key, _ in page), target.field)
+        yield from keys.decode_any((key for key, _ in page), target.field)
     yield from _deleted(before, source, target)
     yield from _inserted(before, source)
 
@@ -165,7 +165,7 @@ def _inserted(before: ScanRun, source: End) -> Iterator[Any]:
             .order_by("pk")
             .values_list("pk", source.attname)[: sources.PAGE]
         )
-        yield from dict.fromkeys(key for _, key in page)
+        yield from dict.fromkeys(source.told(key for _, key in page))
         if len(page) < sources.PAGE:
             return
         last = page[-1][0]

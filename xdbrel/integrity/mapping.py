@@ -51,7 +51,7 @@ def load(path: str, relation: str) -> list[tuple[Any, Any]]:
 def _key(written: Any, source: End) -> Any:
     """Return a key as the field has it; of several columns it is written as a list."""
     if not source.is_composite:
-        return source.key_field.to_python(written)
+        return source.told_field.to_python(written)
     if not isinstance(written, (list, tuple)) or len(written) != len(source.fields):
         raise ValidationError(f"is no list of {len(source.fields)} values")
     return keys.decode([written], source.field)[0]

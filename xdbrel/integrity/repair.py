@@ -234,7 +234,7 @@ class _Work:
         rows = last = 0
         limit = target.chunk_size()
         for part in history.findings(run, after=self.record.row.position, size=limit):
-            decoded = keys.decode((key for _, key, _ in part), target.field)
+            decoded = keys.decode_any((key for _, key, _ in part), target.field)
             for key, (number, _, sources) in zip(decoded, part, strict=True):
                 if batch and (rows + sources > self.size or len(batch) >= limit):
                     yield last, batch
@@ -298,7 +298,9 @@ class _Work:
 def _lock(source: End, wanted: Sequence[Any], after: Any, size: int) -> list[tuple[Any, Any]]:
     """Return primary key and key of the next rows that hold one of ``wanted``, locked."""
     locked = _rows_of(source, wanted, after).order_by("pk").select_for_update()
-    return list(locked.values_list("pk", source.attname)[:size])
+    found = list(locked.values_list("pk", source.attname)[:size])
+    told = source.told(key for _, key in found)
+    return [(pk, key) for (pk, _), key in zip(found, told, strict=True)]
 
 
 def _rows_of(source: End, wanted: Sequence[Any], after: Any) -> models.QuerySet[Any]:

@@ -263,7 +263,8 @@ class _Work:
         wanted = {
             row.pk: row.target_key for unit in units for row in unit if row.target_key is not None
         }
-        decoded = dict(zip(wanted, keys.decode(wanted.values(), self.target.field), strict=True))
+        known = keys.decode_any(wanted.values(), self.target.field)
+        decoded = dict(zip(wanted, known, strict=True))
         absent = set(targets.missing(self.target, list(dict.fromkeys(decoded.values()))))
         ready = []
         for unit in units:

@@ -119,11 +119,11 @@ def _said(model: type[models.Model], alias: str) -> bool | None:
     model = placement.asked_about(model)
     if model._meta.apps is not apps:
         # One of a migration's states, which come and go.
-        return _ask(model, alias)
+        return placement.allowed(model, alias)
     try:
         return _allowed[model, alias]
     except KeyError:
-        said = _allowed[model, alias] = _ask(model, alias)
+        said = _allowed[model, alias] = placement.allowed(model, alias)
         return said
 
 
@@ -151,17 +151,6 @@ def _heed_changes() -> None:
         _allowed.clear()
         _in_several.clear()
         _asked = (routers, homes)
-
-
-def _ask(model: type[models.Model], alias: str) -> bool | None:
-    opts: Any = model._meta
-    for router in django_router.routers:
-        method = getattr(router, "allow_migrate", None)
-        if method is not None:
-            allowed = method(alias, opts.app_label, model_name=opts.model_name, model=model)
-            if allowed is not None:
-                return bool(allowed)
-    return None
 
 
 def model_of(query: Any, entry: Any) -> type[models.Model] | None:

@@ -2,11 +2,9 @@
 
 
 class LegacyRouter:
-    """Users and books of old have tables of their own; the cache is a table of customers."""
+    """Users and books of old have tables of their own."""
 
     def db_for_read(self, model, instance=None, **hints):
-        if model._meta.app_label == "django_cache":
-            return "customers"
         if model._meta.app_label == "press" and instance is not None:
             # What belongs to books of old is with them, as without routers.
             return "legacy_users" if instance._state.db == "legacy_users" else None
@@ -15,8 +13,6 @@ class LegacyRouter:
     db_for_write = db_for_read
 
     def allow_migrate(self, db, app_label, model_name=None, **hints):
-        if app_label == "django_cache":
-            return db == "customers"
         if db == "legacy_users":
             return app_label in ("admin", "auth", "contenttypes", "press")
         if hints.get("only") is not None:

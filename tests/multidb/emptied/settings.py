@@ -21,7 +21,7 @@ XDBREL = {
     "HOMES": {
         **dict.fromkeys(["auth", "contenttypes", "admin"], "users"),
         **dict.fromkeys(["sites", "flatpages", "redirects"], "customers"),
-        **dict.fromkeys(["sessions", "shop", "press"], "customers"),
+        **dict.fromkeys(["django_cache", "sessions", "shop", "press"], "customers"),
     },
     "INTEGRITY_DATABASE": "customers",
     "CONFIRM_AFTER": 0,

@@ -7,6 +7,7 @@ from django.db import IntegrityError, NotSupportedError, connections, transactio
 
 from sample_project.counting import counted_queries
 from tests.multidb.emptied.conftest import ALIASES
+from tests.multidb.emptied.press.models import Book, Publisher
 from tests.multidb.emptied.shop.models import Account, Order, Product
 
 pytestmark = pytest.mark.django_db(databases=ALIASES)
@@ -126,6 +127,27 @@ class TestManagers:
         assert [one.number for one in tea.extra_in.all()] == [7]
         assert User.objects.get(orders__extras__name="tea") == fred
 
+    @pytest.mark.parametrize("named", [False, True])
+    def test_many_to_many_across(self, fred, named):
+        house = Publisher.objects.create(name="House")
+        book = Book.objects.create(title="Tea", publisher=house)
+        reviewers, reviewed = book.reviewers, fred.reviewed
+        if named:
+            reviewers, reviewed = reviewers.db_manager("users"), reviewed.db_manager("customers")
+        reviewers.add(fred)
+        assert book.reviewers.using("users").get() == fred
+        assert fred.reviewed.using("customers").get() == book
+        other = reviewed.create(title="Milk", publisher=house)
+        assert other._state.db == "customers"
+        assert reviewed.get_or_create(title="Milk") == (other, False)
+        assert reviewers.create(username="ann")._state.db == "users"
+        assert book.reviewers.count() == 2
+        reviewed.set([book])
+        assert list(fred.reviewed.all()) == [book]
+        reviewers.remove(fred)
+        reviewers.clear()
+        assert not Book.reviewers.through.objects.exists()
+
     def test_the_forward_side(self, fred, order):
         read = Order.objects.using("customers").select_related("product").get()
         with counted_queries() as asked:
@@ -135,7 +157,7 @@ class TestManagers:
         with pytest.raises(
             User.DoesNotExist, match=r"key 7 has no auth\.User in database 'users'"
         ):
-            Order(customer_id=7).customer  # noqa: B018
+            Order(customer_id=7).customer
 
     def test_one_to_one(self, fred):
         account = Account.objects.db_manager("customers").create(user=fred)

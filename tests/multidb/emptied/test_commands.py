@@ -140,8 +140,9 @@ class TestXdbrel:
     def test_relations(self):
         every = json.loads(called("xdbrel_relations", format="json"))
         found = {one["handle"]: one for one in every}
-        assert set(found) == {"press.Book.editor", "shop.Account.user", "shop.Order.customer"}
-        assert {(one["source_home"], one["target_home"]) for one in found.values()} == {
+        own = {"press.Book.editor", "shop.Account.user", "shop.Order.customer"}
+        assert own < set(found)
+        assert {(found[one]["source_home"], found[one]["target_home"]) for one in own} == {
             ("customers", "users")
         }
 

@@ -7,6 +7,7 @@ from django.db import connections
 import worker.schedule
 from tests.multidb.emptied.conftest import ALIASES
 from tests.multidb.emptied.shop.models import Order
+from xdbrel import relations
 from xdbrel.models import CascadeIntent, Heartbeat, ScanRun
 
 pytestmark = pytest.mark.django_db(databases=ALIASES, transaction=True)
@@ -34,7 +35,8 @@ def test_every_task_of_the_schedule(app, fred, order):
     )
     entries = worker.schedule.defaults()["beat_schedule"].values()
     found = {task: app.tasks[task].apply().get() for task in [one["task"] for one in entries]}
-    handles = ["press.Book.editor", "shop.Account.user", "shop.Order.customer"]
+    handles = [relation.handle for relation in relations.all_relations()]
+    assert "shop.Order.customer" in handles
     assert found["xdbrel.scan_all"] == handles
     assert [one.customer_id for one in Order.objects.all()] == [fred.pk + 1]
     assert sorted(run.relation for run in ScanRun.objects.using("customers")) == handles

@@ -86,6 +86,21 @@ def test_many_to_many_inside_the_pool(dna, mh):
     assert not dna.translations.exists()
 
 
+def test_many_to_many_with_auth_db(fred, boss, mh):
+    mh = Book.objects.get()
+    mh.readers.add(fred, boss)
+    assert {user._state.db for user in mh.readers.all()} == {"auth_db"}
+    assert list(fred.books_read.all()) == [mh]
+    assert fred.books_read.get()._state.db in REPLICAS
+    assert Book.objects.get(readers__username="fred") == mh
+    assert User.objects.filter(books_read__author__name="Douglas Adams").count() == 2
+    (found,) = Book.objects.prefetch_related("readers")
+    assert set(found.readers.all()) == {fred, boss}
+    mh.readers.remove(boss)
+    fred.delete()
+    assert not Book.readers.through.objects.exists()
+
+
 def test_cascades_follow_from_auth_db(fred, mh):
     Card.objects.create(user=fred, number="42")
     assert xdbrel.plan_delete(fred).counts == {

@@ -31,6 +31,7 @@ from xdbrel.integrity.sample import Estimate, sample
 from xdbrel.integrity.scan import AUTO, Mode, Progress, ScanResult, scan
 from xdbrel.integrity.strategies import STRATEGIES
 from xdbrel.integrity.throttle import Throttle
+from xdbrel.integrity.undeclared import undeclared
 from xdbrel.management.base import JudgingCommand, add_format, write
 from xdbrel.relations import Relation, all_relations, get
 
@@ -131,7 +132,8 @@ class Command(JudgingCommand):
         **options: Any,
     ) -> None:
         try:
-            chosen = [get(handle) for handle in relations] or all_relations()
+            chosen = [get(handle) for handle in relations]
+            chosen = chosen or [*all_relations(), *undeclared()]
             if sample is not None:
                 self._sample(chosen, sample, format)
                 return

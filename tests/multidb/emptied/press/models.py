@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.db import models
 
-from xdbrel import CrossDBForeignKey
+from xdbrel import CrossDBForeignKey, CrossDBManyToManyField
 
 
 class Author(models.Model):
@@ -26,6 +26,10 @@ class Book(models.Model):
     authors = models.ManyToManyField(Author, blank=True)
     editor = CrossDBForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="edited"
+    )
+
+    reviewers = CrossDBManyToManyField(
+        settings.AUTH_USER_MODEL, related_name="reviewed", blank=True
     )
 
     def __str__(self):

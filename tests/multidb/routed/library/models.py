@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.db import models
 
-from xdbrel import CrossDBForeignKey, CrossDBOneToOneField
+from xdbrel import CrossDBForeignKey, CrossDBManyToManyField, CrossDBOneToOneField
 
 
 class Person(models.Model):
@@ -16,6 +16,10 @@ class Book(models.Model):
     translators = models.ManyToManyField(Person, related_name="translations")
     lent_to = CrossDBForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="books"
+    )
+
+    readers = CrossDBManyToManyField(
+        settings.AUTH_USER_MODEL, related_name="books_read", blank=True
     )
 
     def __str__(self):
