@@ -270,7 +270,8 @@ def _end(run: ScanRun, seconds: float | None, using: str) -> ScanRun | None:
         if not row.distinct_keys:
             # There is nothing to look at a second time.
             row.confirmed_at = now
-    row.save(using=using)
+    ended = ("status", "finished_at", "seconds", "last_error", "confirmed_at")
+    row.save(using=using, update_fields=ended)
     leases.give_up(row, using=using)
     return row
 
