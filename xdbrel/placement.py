@@ -190,8 +190,9 @@ class PlacedRouter:
     def allow_relation(self, obj1: models.Model, obj2: models.Model, **hints: Any) -> bool:
         """A relation is allowed unless a router forbids it, or it would lead elsewhere.
 
-        Where no router says, Django wants both objects in one database. Here it is enough
-        that one is found from the other's side; of objects of two tenants, neither is.
+        Where no router says, Django wants both objects in one database, whichever it is. Here
+        it is enough that one is found from the other's side; of objects of two tenants,
+        neither is.
         """
         for router in django_router.routers:
             method = getattr(router, "allow_relation", None)
@@ -199,6 +200,8 @@ class PlacedRouter:
                 allowed = method(obj1, obj2, **hints)
                 if allowed is not None:
                     return bool(allowed)
+        if obj1._state.db == obj2._state.db:
+            return True
         return _is_found(obj1, obj2) or _is_found(obj2, obj1)
 
 

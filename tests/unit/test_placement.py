@@ -283,6 +283,19 @@ class TestPlacedRouter:
         use(settings, Silent(), Never())
         assert placed_router.allow_relation(Post(), User()) is False
 
+    def test_allows_relations_inside_any_database(self, settings):
+        """As Django does, though the routers would look for neither of them there."""
+
+        class AllInDefault:
+            def db_for_read(self, model, **hints):
+                return "default"
+
+            db_for_write = db_for_read
+
+        use(settings, AllInDefault())
+        assert placed_router.allow_relation(at(Post, "shop"), at(User, "shop")) is True
+        assert placed_router.allow_relation(at(Post, "blog"), at(User, "shop")) is False
+
 
 def test_the_table_of_a_cache(settings):
     """What Django's cache in a table shows its routers is hardly a model."""

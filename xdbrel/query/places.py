@@ -86,15 +86,14 @@ def told_elsewhere(model: type[models.Model] | None, alias: str) -> str | None:
 
 
 def may_be_here(model: type[models.Model] | None, alias: str) -> bool:
-    """Tell whether the one table of a query is at ``alias``, as far as a quick look can tell.
+    """Tell whether the one table of a query may be at ``alias``, without asking for its home.
 
-    Models that no app has, those of a migration's state and of Django's record of migrations,
-    are where the query says.
+    A quick look for queries of one table. Models that no app has, those of a migration's
+    state and of Django's record of migrations, are where the query says.
     """
     if model is None or model._meta.apps is not apps:
         return True
-    model = model._meta.concrete_model or model
-    return _said(model, alias) is not False and not _has_several_places(model)
+    return _said(model._meta.concrete_model or model, alias) is not False
 
 
 def stands(model: type[models.Model], alias: str) -> bool:

@@ -5,6 +5,7 @@ Replicas mirror the primary in tests, by connections of their own, so that each 
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 from django.db.models import Count
@@ -14,6 +15,7 @@ import xdbrel
 from sample_project.counting import counted_queries
 from tests.multidb.routed.library.models import Book, Card, Person
 from tests.multidb.routed.routers import POOL
+from xdbrel.checks import fields
 
 ALIASES = ["auth_db", "primary", "replica1", "replica2"]
 REPLICAS = POOL - {"primary"}
@@ -126,3 +128,26 @@ def test_only_what_is_defined_can_be_reached():
         Book.objects.using("nowhere").count()
     with pytest.raises(ImproperlyConfigured, match="Please supply the ENGINE value"):
         Book.objects.using("default").count()
+
+
+class TestAuthRouterAlone:
+    """The first router without the second says nothing of all other apps."""
+
+    ALONE = "tests.multidb.routed.routers.AuthRouter"
+
+    def test_a_check_says_what_is_missing(self, settings):
+        settings.DATABASE_ROUTERS = [self.ALONE]
+        found = {message.obj: message.id for message in fields.check_known_homes()}
+        # No default, and nobody names one of the four.
+        assert found[Book] == "xdbrel.E031"
+
+    def test_home_router_says_the_rest(self, settings, fred, mh):
+        settings.DATABASE_ROUTERS = [self.ALONE, "xdbrel.routers.HomeRouter"]
+        apps = ("library", "admin", "sessions")
+        settings.XDBREL = {**settings.XDBREL, "HOMES": dict.fromkeys(apps, "primary")}
+        assert run_checks(tags=["xdbrel"]) == []
+        assert list(fred.books.all()) == [mh]
+        assert Book.objects.get(lent_to__username="fred") == mh
+        assert User.objects.get(books__author__name="Douglas Adams") == fred
+        assert not router.allow_migrate_model("auth_db", Book)
+        assert router.allow_migrate_model("auth_db", User)
