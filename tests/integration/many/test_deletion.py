@@ -105,3 +105,17 @@ def test_relations_are_listed(capsys):
     listed = capsys.readouterr().out
     for handle in ("clubs.Club_patrons.club", "clubs.Club_patrons.reader"):
         assert handle in listed
+
+
+@pytest.mark.parametrize("name", ["readers", "patrons"])
+def test_repairs(linked, readers, name):
+    """Rows in between are set aside and taken back like those of any model."""
+    through = getattr(Club, name).through
+    handle = f"{through._meta.label}.reader"
+    row = through.objects.create(club=linked, reader_id=987654)
+    call_command("xdbrel_scan", handle)
+    call_command("xdbrel_repair", handle, "--policy", "quarantine")
+    assert not through.objects.filter(pk=row.pk).exists()
+    Reader.objects.create(pk=987654, slug="late")
+    call_command("xdbrel_restore", handle)
+    assert through.objects.get(pk=row.pk).reader.slug == "late"

@@ -6,6 +6,7 @@ from django.db import connections, transaction
 from django.db.models.signals import m2m_changed
 
 from tests.apps.clubs.models import Club, Membership, Reader, Topic
+from xdbrel import atomic
 from xdbrel.exceptions import MissingTarget
 from xdbrel.testing import count_queries
 
@@ -42,7 +43,7 @@ def test_add_remove_set_clear(club, readers, name):
 
 def test_the_other_side(club, readers, name):
     ada, bob, _ = readers
-    back = {"readers": "clubs", "patrons": "patron_of", "guests": "guest_of"}[name]
+    back = CLUBS[name]
     other = Club.objects.create(name="bridge")
     getattr(ada, back).add(club, other)
     getattr(bob, back).set([club])
@@ -240,3 +241,56 @@ def test_objects_of_another_class_are_refused(club):
 def test_an_unsaved_instance_is_refused():
     with pytest.raises(ValueError, match='needs to have a value for field "id"'):
         Club(name="new").readers.all()
+
+
+class OnlyNamed:
+    """Names the two models one by one, and knows of none between them."""
+
+    homes = {"clubs.club": "blog", "clubs.reader": "default"}
+
+    def db_for_read(self, model, **hints):
+        return self.homes.get(model._meta.label_lower)
+
+    db_for_write = db_for_read
+
+    def allow_migrate(self, db, app_label, model_name=None, **hints):
+        home = self.homes.get(f"{app_label}.{model_name}")
+        return None if home is None else db == home
+
+
+def test_a_router_that_names_models_one_by_one(club, readers, settings, name):
+    settings.DATABASE_ROUTERS = [OnlyNamed()]
+    manager = getattr(club, name)
+    manager.set(readers[:2])
+    manager.create(slug="dee")
+    manager.remove(readers[0])
+    assert slugs(manager) == ["bob", "dee"]
+    between = getattr(Club, name).through
+    assert between.objects.count() == 2
+    row = between(club=club, reader=readers[2])
+    row.save()
+    assert row._state.db == {"patrons": "shop"}.get(name, "blog")
+    assert slugs(Reader.objects.filter(**{CLUBS[name]: club})) == ["bob", "cyd", "dee"]
+    found = Club.objects.prefetch_related(name).get()
+    assert len(getattr(found, name).all()) == 3
+    between.objects.all().delete()
+    assert not manager.exists()
+
+
+CLUBS = {"readers": "clubs", "patrons": "patron_of", "guests": "guest_of"}
+
+
+def test_a_database_that_is_named(club, readers):
+    """A table that is not there is read at home, whatever was named."""
+    club.readers.set(readers[:1])
+    assert list(club.readers.using("blog")) == readers[:1]
+    assert list(club.readers.db_manager("blog").all()) == readers[:1]
+    assert list(club.readers.using("default")) == readers[:1]
+
+
+def test_both_sides_in_one_block(club):
+    with pytest.raises(ZeroDivisionError), atomic("default", "blog"):
+        club.readers.create(slug="dee")
+        1 / 0
+    assert not club.readers.exists()
+    assert not Reader.objects.filter(slug="dee").exists()
