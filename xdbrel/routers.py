@@ -186,7 +186,7 @@ class HomeRouter:
         if any(placement.same_home(db, alias) for alias in named):
             return True
         # A project's other routers may send models elsewhere.
-        for model in apps.get_models():
+        for model in apps.get_models(include_auto_created=True):
             if model._meta.app_label != "xdbrel":
                 spoken = placement.spoken("db_for_home", model, skip=HomeRouter)
                 if spoken is not None and placement.same_home(db, spoken):

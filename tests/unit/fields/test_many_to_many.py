@@ -12,6 +12,7 @@ from django.test.utils import isolate_apps
 from tests.apps.clubs.models import Club, Reader
 from xdbrel import CrossDBForeignKey, CrossDBManyToManyField, placement, relations
 from xdbrel.fields import ThroughManager
+from xdbrel.routers import HomeRouter
 
 
 def test_the_automatic_model_is_that_of_django():
@@ -68,6 +69,13 @@ def test_homes():
     assert router.allow_migrate_model("shop", Club.patrons.through)
     assert not router.allow_migrate_model("blog", Club.patrons.through)
     assert relations.between(Club, Reader)
+
+
+def test_a_home_of_nothing_else_has_our_tables_too(settings):
+    """Rows in between may be set aside, which is noted beside them."""
+    settings.XDBREL = {"HOMES": {"clubs": "default"}}
+    assert HomeRouter().allow_migrate("shop", "xdbrel")
+    assert not HomeRouter().allow_migrate("blog", "xdbrel")
 
 
 class OnlyNamed:

@@ -115,7 +115,10 @@ def left_out() -> Iterator[tuple[str, str]]:
             yield alias, "it names no database"
         elif primary != alias:
             yield alias, f"a replica or mirror of {primary}"
-        elif not any(router.allow_migrate_model(alias, model) for model in apps.get_models()):
+        elif not any(
+            router.allow_migrate_model(alias, model)
+            for model in apps.get_models(include_auto_created=True)
+        ):
             # migrate would record everything as applied here, and a model that moves in
             # later would not get its table.
             yield alias, "no model may live there"
