@@ -204,8 +204,10 @@ def _placed(model: type[models.Model]) -> Any:
         return meta
     if meta.proxy and meta.concrete_model is not None:
         meta = meta.concrete_model._meta
-    if meta.auto_created:
-        meta = cast(type[models.Model], meta.auto_created)._meta
+    # The table of a cache only looks like a model.
+    declaring = getattr(meta, "auto_created", False)
+    if declaring:
+        meta = cast(type[models.Model], declaring)._meta
     return meta
 
 

@@ -136,6 +136,6 @@ def _create(alias: str, label: str) -> int:
         label,
         alias,
         number,
-        extra={"action": "content_type_created", "alias": alias},
+        extra={"action": "content_type_created", "relation": label, "alias": alias},
     )
     return number

@@ -14,7 +14,7 @@ from xdbrel import CrossDBForeignKey, CrossDBGenericForeignKey, CrossDBGenericRe
 class Note(models.Model):
     """Names its targets in a text, so that their keys may be of any type."""
 
-    content_type = CrossDBForeignKey(ContentType, models.CASCADE, null=True)
+    content_type = CrossDBForeignKey(ContentType, models.CASCADE, null=True, related_name="+")
     object_id = models.CharField(max_length=50, db_index=True, null=True)
     about = CrossDBGenericForeignKey()
     text = models.CharField(max_length=50, default="")
@@ -30,7 +30,7 @@ class Reply(models.Model):
 
 
 class Label(models.Model):
-    kind = CrossDBForeignKey(ContentType, models.CASCADE)
+    kind = CrossDBForeignKey(ContentType, models.CASCADE, related_name="+")
     key = models.PositiveBigIntegerField(db_index=True)
     subject = CrossDBGenericForeignKey("kind", "key")
     word = models.CharField(max_length=50, default="")

@@ -5,25 +5,21 @@ The work is that of ``integrity.types``.
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from xdbrel import content_types
+from xdbrel.management.base import JudgingCommand, add_dry_run, add_format, write
 
 
-class Command(BaseCommand):
+class Command(JudgingCommand):
     help = (
         "Show the content types of every database: those whose ids differ, that are missing or "
         "stale, and rows that hold another database's ids. Exits with 1 where anything is left "
         "to be looked at; that ids differ does not count."
     )
-
-    #: Set by ``handle()``, so that ``call_command()`` returns like any other.
-    left = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -31,19 +27,8 @@ class Command(BaseCommand):
             action="store_true",
             help="Create missing content types, and give rows the right id where that is proved.",
         )
-        parser.add_argument(
-            "--dry-run",
-            action="store_true",
-            help="With --fix: say what would be done, and write nothing.",
-        )
-        parser.add_argument(
-            "--format", choices=["text", "json"], default="text", help="Default: text."
-        )
-
-    def run_from_argv(self, argv: list[str]) -> None:
-        super().run_from_argv(argv)
-        if self.left:
-            sys.exit(1)
+        add_dry_run(parser, "done by --fix")
+        add_format(parser)
 
     def handle(
         self,
@@ -65,12 +50,8 @@ class Command(BaseCommand):
         from xdbrel.integrity.types import examine
 
         report = examine(fix=fix, dry_run=dry_run)
-        self.left = not report.is_clean
-        if format == "json":
-            self.stdout.write(json.dumps(report.as_dict(), indent=2))
-        else:
-            for line in lines(report):
-                self.stdout.write(line)
+        self.amiss = not report.is_clean
+        write(self, report.as_dict(), "\n".join(lines(report)), format)
 
 
 def lines(report: Any) -> Iterator[str]:
