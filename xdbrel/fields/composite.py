@@ -154,7 +154,9 @@ class CrossDBCompositeForeignKey(CrossDBRelationMixin, models.ForeignObject):  #
 
     @to_fields.setter
     def to_fields(self, names: Sequence[str]) -> None:
-        """Leave it to what was given: ``ForeignObject.__init__()`` sets it again."""
+        # A migration that renames one of them sets them anew.
+        if names:
+            self.given_to_fields = tuple(names)
 
     @property
     def is_known(self) -> bool:

@@ -25,6 +25,7 @@ mode protocols; what a dangling key means is the field's to say (``dangling``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from django.db import models, transaction
@@ -242,6 +243,11 @@ class CrossDBReverseManyToOneDescriptor(
         return create_cross_db_manager(self.rel.related_model._default_manager.__class__, self.rel)
 
 
+def _window_over(columns: Sequence[str], expression: Any, **options: Any) -> models.Window:
+    """Return the window that the options ask for, parted by several columns instead."""
+    return models.Window(expression, **{**options, "partition_by": list(map(models.F, columns))})
+
+
 def create_cross_db_manager(superclass: Any, rel: Any) -> type[Any]:
     """
     Create a manager for the reverse side of a many-to-one relation.
@@ -335,9 +341,12 @@ def create_cross_db_manager(superclass: Any, rel: Any) -> type[Any]:
             self, queryset: Any, instances: Sequence[models.Model]
         ) -> models.QuerySet[Any]:
             """Slice per instance, as Django does: by a window over each one's rows."""
-            narrowed: models.QuerySet[Any] = django_descriptors._filter_prefetch_queryset(  # type: ignore[attr-defined]
-                queryset._chain(), self.field.name, instances
-            )
+            narrow = django_descriptors._filter_prefetch_queryset  # type: ignore[attr-defined]
+            if is_composite(self.field):
+                # Django's names the relation there, which has no column.
+                columns = [column.attname for column in self.field.local_related_fields]
+                narrow = with_globals(narrow, Window=partial(_window_over, columns))
+            narrowed: models.QuerySet[Any] = narrow(queryset._chain(), self.field.name, instances)
             return narrowed
 
     return CrossDBRelatedManager

@@ -18,7 +18,7 @@ from django.db.models.sql import compiler as django_compilers
 
 from xdbrel import compat
 from xdbrel.conf import settings
-from xdbrel.query import blocks, merged, partial, places, raw, references
+from xdbrel.query import blocks, merged, partial, places, raw, references, values
 from xdbrel.query import run as runs
 from xdbrel.query.planner import plan
 from xdbrel.query.shipment import QueryShipment
@@ -410,7 +410,8 @@ class PartedCompiler(WatchedCompiler):
         compiler.as_sql(with_col_aliases=with_col_aliases)
         shipment = QueryShipment(home, f"the subquery on {query.model._meta.label}", query)
         selected = []
-        for number, (expression, _, alias) in enumerate(compiler.select, start=1):
+        columns = values.one_by_one(compiler.select)
+        for number, (expression, alias) in enumerate(columns, start=1):
             name = f"c{number}"
             shipment.columns[name] = (expression, _output_field(expression))
             quoted = self._quoted(name)

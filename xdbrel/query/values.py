@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db import DataError, NotSupportedError, models
-from django.db.models.expressions import Col
+from django.db.models.expressions import Col, ColPairs
 from django.db.models.fields.json import KeyTransform
 from django.utils.duration import duration_microseconds
 
@@ -138,13 +138,23 @@ def index_length(field: Any, kind: str) -> str:
     return f"({_INDEXABLE})" if is_text(field) and kind.startswith("longtext") else ""
 
 
+def one_by_one(select: Iterable[Any]) -> Iterator[tuple[Any, str | None]]:
+    """Yield what a compiler selects with its alias, a key of several columns as these."""
+    for expression, _, alias in select:
+        if isinstance(expression, ColPairs):
+            yield from ((column, None) for column in expression.get_cols())
+        else:
+            yield expression, alias
+
+
 def rows_of(compiler: Any, chunks: Iterable[Rows]) -> Iterator[Rows]:
     """Yield what ``compiler`` read, rows in lists, as plain Python values."""
     if compiler.select is None:
         return
     connection = compiler.connection
     converters: list[tuple[int, Convert]] = []
-    for index, (expression, *_) in enumerate(compiler.select[: compiler.col_count]):
+    selected = compiler.select[: compiler.col_count]
+    for index, (expression, _) in enumerate(one_by_one(selected)):
         if isinstance(expression, Col):
             # A foreign key's column is converted as what it points at.
             expression = Col(expression.alias, expression.target, plain(expression.output_field))

@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db.models import Prefetch
 
 from tests.apps.climate.models import Fare, Outing, Region, Trip, TripProxy, Weather
 from tests.integration.composite.conftest import hour, trip
@@ -139,6 +140,17 @@ def test_prefetch_reverse(trips, queries):
     with queries(1, "default"), queries(1, "blog"):
         for one in Weather.objects.prefetch_related("trips"):
             assert [found.hour for found in one.trips.all()] == [one.hour]
+
+
+def test_prefetch_some_of_each(trips, weather, queries):
+    """A slice is one for each instance."""
+    Trip.objects.bulk_create([trip(1, title="a"), trip(1, title="b")])
+    some = Prefetch("trips", Trip.objects.order_by("-title")[:2], to_attr="some")
+    with queries(1, "default"), queries(1, "blog"):
+        found = Weather.objects.order_by("celsius").prefetch_related(some)
+        assert [[one.title for one in each.some] for each in found] == [
+            [""], ["b", "a"], [""], [""], [""],
+        ]  # fmt: skip
 
 
 def test_prefetch_cross_db(trips, weather, queries):

@@ -1,7 +1,7 @@
 """Queries that span databases along a relation over several columns: as one database answers."""
 
 import pytest
-from django.db.models import Count, Exists, F, Max, OuterRef, Q, Subquery
+from django.db.models import Count, Exists, F, FilteredRelation, Max, OuterRef, Q, Subquery
 
 from tests.apps.climate.models import Fare, Region, Stop, Trip, Weather
 from tests.integration.composite.conftest import hour, trip
@@ -59,6 +59,22 @@ def test_by_instance_and_key(trips, weather):
     assert hours(Trip.objects.filter(weather_key=("JFK", hour(2)))) == [2]
     keys = [("JFK", hour(2)), ("LGA", hour(1))]
     assert hours(Trip.objects.filter(weather_key__in=keys)) == [2]
+
+
+def test_among_a_queryset(trips):
+    """A subquery's tuples are brought column by column."""
+    cold = Weather.objects.filter(celsius__lt=2)
+    assert hours(Trip.objects.filter(weather__in=cold).order_by("hour")) == [0, 1]
+    assert hours(Trip.objects.filter(weather_key__in=cold.values("pk")).order_by("hour")) == [0, 1]
+    late = Trip.objects.filter(hour__gt=hour(2))
+    found = Weather.objects.filter(pk__in=late.values("weather_key")).order_by("celsius")
+    assert [one.celsius for one in found] == [3, 4]
+
+
+def test_filtered_relation(trips):
+    warm = FilteredRelation("weather", condition=Q(weather__celsius__gt=2))
+    found = Trip.objects.annotate(warm=warm).filter(warm__celsius__isnull=False)
+    assert hours(found.order_by("hour")) == [3, 4]
 
 
 def test_select_related(trips, queries):
