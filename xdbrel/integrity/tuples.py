@@ -36,8 +36,16 @@ def pages(
 
     In the database's own order or, ``by_bytes``, in one that every database has. In its own
     order a page may hold keys in any; texts that a collation takes for one are in one page.
+    What fits into one page has no end but the range's.
     """
     after = within.after
+    if not by_bytes:
+        everything = source.rows(_between(source, False, after=after, upto=within.upto))
+        page = list(_listed(source, everything).distinct()[: PAGE + 1])
+        if len(page) <= PAGE:
+            if page:
+                yield page, within.upto
+            return
     while True:
         bounded = source.rows(_between(source, by_bytes, after=after, upto=within.upto))
         if by_bytes:
