@@ -12,7 +12,9 @@ from django.db import models
 from django.db.models import F, Q, signals
 
 from xdbrel.compat import deletion_relations, is_database_level
+from xdbrel.fields.on_delete import CascadeRows
 from xdbrel.keys import KeyIn
+from xdbrel.relations import is_composite
 
 #: Policies that can neither refuse a delete nor do what xdbrel does not know.
 _COMPLIANT = (models.CASCADE, models.SET_NULL, models.SET_DEFAULT, models.DO_NOTHING)
@@ -54,6 +56,8 @@ def relations_to(model: type[models.Model]) -> Iterator[Any]:
 
 def carry_out(policy: Any, collector: Any, field: Any, sources: Any, using: str) -> None:
     """Call a policy as a ``Collector`` does: with sources, or with a query where it wants one."""
+    if policy is models.CASCADE and is_composite(field):
+        policy = CascadeRows()
     if getattr(policy, "lazy_sub_objs", False) or sources:
         policy(collector, field, sources, using)
 

@@ -38,6 +38,39 @@ class ClearColumns:
         return hash(models.SET_NULL)
 
 
+class CascadeRows:
+    """``CASCADE`` for a relation of several columns.
+
+    Where constraints cannot be deferred (MariaDB), Django's own first lets sources hold no key,
+    by writing to a column that there is not. No constraint is in the way of these. It equals
+    ``CASCADE``, for those who ask.
+    """
+
+    __name__ = "CASCADE"
+
+    def __call__(self, collector: Any, field: Any, sub_objs: Any, using: str) -> None:
+        never_null: Any = _NeverNull(field)
+        models.CASCADE(collector, never_null, sub_objs, using)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CascadeRows) or other is models.CASCADE
+
+    def __hash__(self) -> int:
+        return hash(models.CASCADE)
+
+
+class _NeverNull:
+    """A field that is taken not to be ``null``."""
+
+    null = False
+
+    def __init__(self, field: Any) -> None:
+        self._field = field
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._field, name)
+
+
 class CrossDBOnDelete:
     """A policy of Django's, carried over to the sources' own database.
 

@@ -16,7 +16,7 @@ from django.db.models.fields import reverse_related
 
 from xdbrel import placement
 from xdbrel.compat import is_database_level
-from xdbrel.fields.on_delete import ClearColumns, CrossDBOnDelete
+from xdbrel.fields.on_delete import CascadeRows, ClearColumns, CrossDBOnDelete
 
 #: Set while the routers are being asked: a router may itself look at on_delete.
 _asking: ContextVar[bool] = ContextVar("xdbrel_asking_routers", default=False)
@@ -77,13 +77,16 @@ class CompositeRel(CrossDBRelMixin, reverse_related.ForeignObjectRel):
 
     @property
     def on_delete(self) -> Any:
-        return super().on_delete
+        on_delete = super().on_delete
+        return CascadeRows() if on_delete is models.CASCADE else on_delete
 
     @on_delete.setter
     def on_delete(self, policy: Any) -> None:
         carried = policy.policy if isinstance(policy, CrossDBOnDelete) else policy
         # Django's own would write to a column that there is not.
         self.policy = ClearColumns() if carried is models.SET_NULL else carried
+        if isinstance(carried, CascadeRows):
+            self.policy = models.CASCADE
 
 
 class OneToOneRel(CrossDBRelMixin, reverse_related.OneToOneRel):

@@ -123,3 +123,25 @@ class Marker(models.Model):
         on_update=models.DO_NOTHING,
         related_name="markers",
     )
+
+
+class Record(models.Model):
+    """Beside its weather, in the same database."""
+
+    place = models.CharField(max_length=10)
+    hour = models.DateTimeField(null=True)
+    weather = CrossDBCompositeForeignKey(
+        Weather, models.CASCADE, from_fields=("place", "hour"), related_name="records"
+    )
+    region_number = models.IntegerField(null=True)
+    country = models.CharField(max_length=2, default="")
+    region = CrossDBCompositeForeignKey(
+        Region,
+        models.SET_NULL,
+        from_fields=("country", "region_number"),
+        to_fields=("country", "number"),
+        related_name="records",
+    )
+
+    class Meta:
+        indexes = [models.Index(fields=["place", "hour"], name="climate_record_weather")]

@@ -13,6 +13,7 @@ from tests.apps.climate.models import (
     Fare,
     Marker,
     Outing,
+    Record,
     Region,
     Report,
     Stop,
@@ -60,6 +61,17 @@ def test_intents_hold_lists(trips):
     held = sorted(key for intent in intents for key in intent.keys)
     assert held == [["JFK", hour(number).isoformat()] for number in (3, 4)]
     assert left() == [0, 1, 2, 7]
+
+
+def test_one_home(weather, region):
+    """Where both ends live in one database, Django's own collector does it all."""
+    Record.objects.create(place="JFK", hour=hour(1), country="DE", region_number=7)
+    kept = Record.objects.create(place="JFK", hour=hour(2), country="DE", region_number=7)
+    assert weather[1].delete() == (2, {"climate.Weather": 1, "climate.Record": 1})
+    region.delete()
+    assert Record.objects.get() == kept
+    assert Record.objects.get().region_key == ("DE", None)
+    assert not CascadeIntent.objects.filter(relation__startswith="climate.Record").exists()
 
 
 def test_half_a_key_is_none(weather):

@@ -65,9 +65,10 @@ def test_among_a_queryset(trips):
     """A subquery's tuples are brought column by column."""
     cold = Weather.objects.filter(celsius__lt=2)
     assert hours(Trip.objects.filter(weather__in=cold).order_by("hour")) == [0, 1]
-    assert hours(Trip.objects.filter(weather_key__in=cold.values("pk")).order_by("hour")) == [0, 1]
+    among = cold.values("place", "hour")
+    assert hours(Trip.objects.filter(weather_key__in=among).order_by("hour")) == [0, 1]
     late = Trip.objects.filter(hour__gt=hour(2))
-    found = Weather.objects.filter(pk__in=late.values("weather_key")).order_by("celsius")
+    found = Weather.objects.filter(pk__in=late.values("place", "hour")).order_by("celsius")
     assert [one.celsius for one in found] == [3, 4]
 
 
