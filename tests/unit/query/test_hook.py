@@ -11,7 +11,7 @@ from django.db.models.sql import compiler as compilers
 from django.db.models.sql import query as queries
 
 from tests.apps.blog.models import Post
-from xdbrel.query import hook, raw
+from xdbrel.query import exclusion, hook, raw
 from xdbrel.query.compiler import PartedCompiler, WatchedCompiler, spanning
 
 EVERY = [
@@ -133,3 +133,18 @@ def test_one_database_is_left_to_django(monkeypatch):
 
 def test_a_queryset_says_how_it_is_run():
     assert callable(QuerySet.explain_cross_db)
+
+
+def test_exclusion_begins_by_one_method():
+    """``exclude()`` by what many rows hold asks it, and ties the rows by one column."""
+    assert queries.Query.trim_start is exclusion._trim_start
+    assert parameters(exclusion._django_trim_start) == ["self", "names_with_path"]
+    source = inspect.getsource(queries.Query.split_exclude)
+    assert "trimmed_prefix, contains_louter = query.trim_start(names_with_path)" in source
+    assert "col = query.select[0]" in source
+    assert "ResolvedOuterRef(trimmed_prefix)" in source
+    # The other columns are there, in their order, and nobody compares them.
+    source = inspect.getsource(exclusion._django_trim_start)
+    assert "join_field.foreign_related_fields[0].name" in source
+    assert source.count("for r in join_field.related_fields") == 2
+    assert "self.set_select([f.get_col(select_alias) for f in select_fields])" in source
