@@ -151,6 +151,10 @@ class Planner:
     def push(self) -> None:
         """Let each block's own database apply the conditions that are the block's alone."""
         for block in self.blocks:
+            restriction = _restriction(block)
+            if restriction is not None:
+                # A row that it excludes is joined to nothing.
+                block.conditions.append(restriction)
             if block.optional:
                 continue
             rest, taken = conditions.take(self.query.where, block)
@@ -328,6 +332,15 @@ class Planner:
             and list(query.annotation_select) == ["a"]
             and query.group_by is None
         )
+
+
+def _restriction(block: Block) -> Any:
+    """Return what a generic relation wants of the rows that it joins; None if nothing."""
+    entry = block.entry
+    if entry.parent_alias is None:
+        return None
+    found = entry.join_field.get_extra_restriction(entry.table_alias, entry.parent_alias)
+    return found if found is not None and references.aliases(found) <= {block.root} else None
 
 
 def _node(where: Any) -> WhereNode:

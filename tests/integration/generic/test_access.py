@@ -8,7 +8,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, transaction
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q
 
 from tests.apps.notes.models import (
     Essay,
@@ -246,6 +246,18 @@ def test_queries_that_span(types):
     counted = Thing.objects.annotate(n=Count("labels")).order_by("pk").values_list("pk", "n")
     assert list(counted) == [(3, 2), (4, 0)]
     assert thing.labels.aggregate(n=Count("pk")) == {"n": 2}
+
+
+def test_only_rows_of_the_right_kind_are_brought(types):
+    """The content type is asked for where the labels are."""
+    thing = Thing.objects.create(pk=4)
+    thing.labels.create(word="x")
+    Essay.objects.create(pk=4).labels.create(word="x")
+    queryset = Thing.objects.filter(labels__word="x").annotate(word=F("labels__word"))
+    assert [found.word for found in queryset] == ["x"]
+    plan = queryset.explain_cross_db()
+    (shipped,) = [step.sql for step in plan.steps if step.strategy == "ship"]
+    assert "kind_id" in shipped.partition("WHERE")[2]
 
 
 def test_filters_by_an_uuid(types):
