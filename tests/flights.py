@@ -169,7 +169,7 @@ def differences(path: Path, gone: Mapping[str, set[Any]], when: str) -> Iterator
     from xdbrel import relations
     from xdbrel.integrity.exceptions import UnsuitableStrategy
     from xdbrel.integrity.scan import scan
-    from xdbrel.integrity.strategies import STRATEGIES
+    from xdbrel.integrity.scanning.strategies import STRATEGIES
     from xdbrel.models import Orphan
 
     for handle, right in expected(path, gone).items():

@@ -319,7 +319,7 @@ class QuarantinedRow(models.Model):
     key = models.JSONField(encoder=DjangoJSONEncoder)
     #: The key without a target. Null for what a delete would have taken along.
     target_key = models.JSONField(encoder=DjangoJSONEncoder, null=True, blank=True)
-    #: What stood in its columns, by their names, as ``integrity.kept`` writes it.
+    #: What stood in its columns, by their names, as ``integrity.repairing.kept`` writes it.
     data = models.JSONField(encoder=DjangoJSONEncoder)
     created_at = models.DateTimeField(default=timezone.now)
 

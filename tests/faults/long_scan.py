@@ -60,7 +60,8 @@ class Arena:
 
         from benchmarks.data_a import databases
         from tests.faults import killed_repairs
-        from xdbrel.integrity import claims, sources, targets
+        from xdbrel.integrity.reading import sources, targets
+        from xdbrel.integrity.scanning import claims
 
         if self.options.page:
             sources.PAGE = self.options.page

@@ -72,8 +72,8 @@ def scanned() -> dict[str, Any]:
     from django.db import connections
 
     from benchmarks.data_a.ways import relation
-    from xdbrel.integrity import lag
     from xdbrel.integrity.scan import scan
+    from xdbrel.integrity.scanning import lag
     from xdbrel.models import Orphan
 
     asked: list[str] = []
@@ -98,8 +98,8 @@ def throttled() -> dict[str, Any]:
     from django.conf import settings
 
     from benchmarks.data_a.ways import relation
-    from xdbrel.integrity import throttle
     from xdbrel.integrity.scan import scan
+    from xdbrel.integrity.scanning import throttle
 
     throttle.SLICE = 0.1
     settings.XDBREL = {**settings.XDBREL, "SCAN_MAX_LAG_SECONDS": 0.0}

@@ -25,8 +25,9 @@ from xdbrel.caching import uncached
 from xdbrel.cascade.horizon import oldest_transaction
 from xdbrel.conf import settings
 from xdbrel.exceptions import UnknownRelation
-from xdbrel.integrity import ends, lag, sources, statement_time, targets
-from xdbrel.integrity.ends import End
+from xdbrel.integrity.reading import ends, sources, statement_time, targets
+from xdbrel.integrity.reading.ends import End
+from xdbrel.integrity.scanning import lag
 from xdbrel.models import Orphan, ScanRun
 from xdbrel.tracing import watched
 

@@ -18,11 +18,13 @@ from django.db import models, transaction
 from xdbrel import keys
 from xdbrel.caching import uncached
 from xdbrel.conf import settings
-from xdbrel.integrity import audit, ends, history, targets
-from xdbrel.integrity import mapping as mappings
-from xdbrel.integrity.ends import End
+from xdbrel.integrity import history
 from xdbrel.integrity.exceptions import TooManyOrphans
-from xdbrel.integrity.policies import POLICIES, Act, check, most_rows
+from xdbrel.integrity.reading import ends, targets
+from xdbrel.integrity.reading.ends import End
+from xdbrel.integrity.repairing import audit
+from xdbrel.integrity.repairing import mapping as mappings
+from xdbrel.integrity.repairing.policies import POLICIES, Act, check, most_rows
 from xdbrel.models import RepairRun, ScanRun
 from xdbrel.relations import Relation
 from xdbrel.tracing import watched

@@ -19,9 +19,10 @@ from django.db.models import F
 
 from xdbrel import caching, keys, relations
 from xdbrel.caching import uncached
-from xdbrel.integrity import audit, ends, kept, targets
-from xdbrel.integrity.ends import End
-from xdbrel.integrity.quarantine import decode_pk
+from xdbrel.integrity.reading import ends, targets
+from xdbrel.integrity.reading.ends import End
+from xdbrel.integrity.repairing import audit, kept
+from xdbrel.integrity.repairing.quarantine import decode_pk
 from xdbrel.models import QuarantinedRow, RepairRun
 from xdbrel.relations import Relation
 from xdbrel.tracing import watched

@@ -18,11 +18,11 @@ from django.utils import timezone
 from xdbrel import keys
 from xdbrel.cascade import clock
 from xdbrel.conf import settings
-from xdbrel.integrity import leases
-from xdbrel.integrity.claims import Claim
-from xdbrel.integrity.ends import End
 from xdbrel.integrity.exceptions import BeingScanned
-from xdbrel.integrity.ranges import KeyRange
+from xdbrel.integrity.reading.ends import End
+from xdbrel.integrity.reading.ranges import KeyRange
+from xdbrel.integrity.scanning import leases
+from xdbrel.integrity.scanning.claims import Claim
 from xdbrel.models import ScanRange, ScanRun
 
 Status = ScanRun.Status

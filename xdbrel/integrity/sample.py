@@ -20,7 +20,7 @@ from django.utils import timezone
 from xdbrel import keys
 from xdbrel.caching import uncached
 from xdbrel.conf import settings
-from xdbrel.integrity import draws, ends, statement_time, targets
+from xdbrel.integrity.reading import draws, ends, statement_time, targets
 from xdbrel.models import ScanRun
 from xdbrel.relations import Relation
 

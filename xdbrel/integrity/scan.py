@@ -17,24 +17,16 @@ from typing import Any
 from django.db import DatabaseError
 
 from xdbrel.caching import uncached
-from xdbrel.integrity import (
-    claims,
-    ends,
-    holders,
-    incremental,
-    leases,
-    planner,
-    runs,
-    statement_time,
-    targets,
-)
-from xdbrel.integrity import ranges as key_ranges
-from xdbrel.integrity.claims import Claim
-from xdbrel.integrity.ends import End
+from xdbrel.integrity import runs
 from xdbrel.integrity.exceptions import ScanIncomplete
-from xdbrel.integrity.ranges import KeyRange
-from xdbrel.integrity.strategies import STRATEGIES, Batch
-from xdbrel.integrity.throttle import Throttle
+from xdbrel.integrity.reading import ends, statement_time, targets
+from xdbrel.integrity.reading import ranges as key_ranges
+from xdbrel.integrity.reading.ends import End
+from xdbrel.integrity.reading.ranges import KeyRange
+from xdbrel.integrity.scanning import claims, holders, incremental, leases, planner
+from xdbrel.integrity.scanning.claims import Claim
+from xdbrel.integrity.scanning.strategies import STRATEGIES, Batch
+from xdbrel.integrity.scanning.throttle import Throttle
 from xdbrel.models import ScanRun
 from xdbrel.relations import Relation
 from xdbrel.signals import orphans_found

@@ -21,12 +21,14 @@ from xdbrel.caching import uncached
 from xdbrel.cascade import clock
 from xdbrel.conf import settings
 from xdbrel.exceptions import UnknownRelation
-from xdbrel.integrity import claims, ends, heartbeats, holders, leases, runs, statement_time
-from xdbrel.integrity.ends import End
+from xdbrel.integrity import heartbeats, runs
 from xdbrel.integrity.exceptions import BeingScanned, ScanTakenOver
+from xdbrel.integrity.reading import ends, statement_time
+from xdbrel.integrity.reading.ends import End
 from xdbrel.integrity.runs import RunState
 from xdbrel.integrity.scan import AUTO, ScanResult, Work, announce, open_run, result_of
-from xdbrel.integrity.throttle import Throttle
+from xdbrel.integrity.scanning import claims, holders, leases
+from xdbrel.integrity.scanning.throttle import Throttle
 from xdbrel.models import ScanRange, ScanRun
 from xdbrel.query import statistics
 from xdbrel.relations import Relation

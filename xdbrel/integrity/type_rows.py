@@ -22,9 +22,9 @@ from django.db.models import Q
 from xdbrel import content_types, keys, placement
 from xdbrel.exceptions import HomeError
 from xdbrel.fields.generic.key import GenericKey
-from xdbrel.integrity import sources, targets
-from xdbrel.integrity.ends import End
-from xdbrel.integrity.ranges import KeyRange
+from xdbrel.integrity.reading import sources, targets
+from xdbrel.integrity.reading.ends import End
+from xdbrel.integrity.reading.ranges import KeyRange
 from xdbrel.relations import Relation
 
 logger = logging.getLogger(__name__)

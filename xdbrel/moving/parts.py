@@ -24,8 +24,8 @@ from xdbrel.cascade.triggers.backends import backend_of
 from xdbrel.cascade.triggers.install import intents_are_there
 from xdbrel.cascade.triggers.owning import owning
 from xdbrel.compat import raw_delete
-from xdbrel.integrity import kept
-from xdbrel.integrity.quarantine import decode_pk, encode_pk
+from xdbrel.integrity.repairing import kept
+from xdbrel.integrity.repairing.quarantine import decode_pk, encode_pk
 from xdbrel.moving.digests import JSON_NULL, digest
 
 #: A row: its values, in the order of the part's fields.

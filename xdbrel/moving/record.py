@@ -20,8 +20,8 @@ from django.utils import timezone
 
 from xdbrel.cascade import clock
 from xdbrel.conf import settings
-from xdbrel.integrity import holders
-from xdbrel.integrity.audit import default_actor
+from xdbrel.integrity.repairing.audit import default_actor
+from xdbrel.integrity.scanning import holders
 from xdbrel.models import MoveBatch, MoveRun
 from xdbrel.moving.exceptions import MoveUnderWay, MoveUnfinished, NoMove
 from xdbrel.moving.parts import Part

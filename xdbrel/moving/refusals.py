@@ -13,7 +13,7 @@ from django.db import connections, models, router
 from xdbrel import keys, placement
 from xdbrel.cascade.graph import concrete
 from xdbrel.compat import is_inside_transaction
-from xdbrel.integrity import kept
+from xdbrel.integrity.repairing import kept
 from xdbrel.models import MoveRun
 from xdbrel.moving import edges
 from xdbrel.moving.generic import content_types, generically

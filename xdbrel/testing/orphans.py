@@ -12,9 +12,10 @@ from xdbrel import relations
 from xdbrel.caching import uncached
 from xdbrel.cascade.relay import intent_aliases
 from xdbrel.exceptions import SHOWN_KEYS
-from xdbrel.integrity import ends, planner, targets
-from xdbrel.integrity.ranges import KeyRange
-from xdbrel.integrity.strategies import STRATEGIES
+from xdbrel.integrity.reading import ends, targets
+from xdbrel.integrity.reading.ranges import KeyRange
+from xdbrel.integrity.scanning import planner
+from xdbrel.integrity.scanning.strategies import STRATEGIES
 from xdbrel.models import CascadeIntent
 from xdbrel.relations import Relation
 from xdbrel.testing.reach import may_use

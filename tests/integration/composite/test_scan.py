@@ -12,16 +12,17 @@ from hypothesis import strategies as st
 from tests.apps.climate.models import Cell, Marker, Region, Stop, Trip, Weather
 from tests.integration.composite.conftest import hour, trip
 from xdbrel import compat, relations
-from xdbrel.integrity import ends, incremental, planner, tuples
 from xdbrel.integrity.confirm import confirm
 from xdbrel.integrity.exceptions import BadMapping, CannotRepair, UnsuitableStrategy
-from xdbrel.integrity.planner import Choice
-from xdbrel.integrity.ranges import KeyRange
+from xdbrel.integrity.reading import ends, tuples
+from xdbrel.integrity.reading.ranges import KeyRange
 from xdbrel.integrity.repair import repair
 from xdbrel.integrity.restore import restore
 from xdbrel.integrity.sample import sample
 from xdbrel.integrity.scan import scan
-from xdbrel.integrity.strategies import STRATEGIES
+from xdbrel.integrity.scanning import incremental, planner
+from xdbrel.integrity.scanning.planner import Choice
+from xdbrel.integrity.scanning.strategies import STRATEGIES
 from xdbrel.models import Orphan, QuarantinedRow, ScanRun
 from xdbrel.testing import assert_no_orphans
 

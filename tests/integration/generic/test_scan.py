@@ -8,13 +8,13 @@ from django.core.management import call_command
 from tests.apps.notes.models import Essay, Gadget, Label, Note, Stranger, Thing
 from xdbrel import relations
 from xdbrel.exceptions import UnknownRelation
-from xdbrel.integrity import incremental
 from xdbrel.integrity.confirm import confirm
-from xdbrel.integrity.findings import latest
 from xdbrel.integrity.repair import repair
 from xdbrel.integrity.restore import restore
 from xdbrel.integrity.sample import sample
 from xdbrel.integrity.scan import AUTO, scan
+from xdbrel.integrity.scanning import incremental
+from xdbrel.integrity.scanning.findings import latest
 from xdbrel.integrity.undeclared import undeclared
 from xdbrel.models import Orphan
 

@@ -14,7 +14,6 @@ from tests.apps.shop.models import Review
 from tests.integration.integrity.test_commands import run
 from xdbrel import relations
 from xdbrel.integrity import history
-from xdbrel.integrity.audit import Record, default_actor
 from xdbrel.integrity.exceptions import (
     BadMapping,
     CannotRepair,
@@ -22,6 +21,7 @@ from xdbrel.integrity.exceptions import (
     TooManyOrphans,
 )
 from xdbrel.integrity.repair import repair
+from xdbrel.integrity.repairing.audit import Record, default_actor
 from xdbrel.integrity.scan import scan
 from xdbrel.management.commands import xdbrel_repair
 from xdbrel.models import Orphan, QuarantinedRow, RepairRun, ScanLease, ScanRun

@@ -10,9 +10,10 @@ from tests.apps.archive.models import Leaf, Shelf, Topic
 from tests.apps.people.models import Device
 from xdbrel import keys
 from xdbrel.fields import CrossDBForeignKey
-from xdbrel.integrity import columns, ends, planner, sources
-from xdbrel.integrity.ranges import KeyRange
-from xdbrel.integrity.strategies import STRATEGIES
+from xdbrel.integrity.reading import columns, ends, sources
+from xdbrel.integrity.reading.ranges import KeyRange
+from xdbrel.integrity.scanning import planner
+from xdbrel.integrity.scanning.strategies import STRATEGIES
 from xdbrel.relations import Relation
 
 pytestmark = pytest.mark.django_db(databases="__all__")

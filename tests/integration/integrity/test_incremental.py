@@ -11,8 +11,8 @@ from tests.apps.archive.models import Entry, Shelf
 from tests.apps.people.models import Device
 from tests.settings import LAYOUT
 from xdbrel import compat, relations
-from xdbrel.integrity import incremental
 from xdbrel.integrity.scan import scan
+from xdbrel.integrity.scanning import incremental
 from xdbrel.models import CascadeIntent, Orphan, ScanRun
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -103,7 +103,7 @@ def test_full_where_the_primary_key_does_not_tell(monkeypatch):
 
 
 def _source(handle):
-    from xdbrel.integrity import ends
+    from xdbrel.integrity.reading import ends
 
     return ends.of(relations.get(handle))[0]
 

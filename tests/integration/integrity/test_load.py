@@ -6,11 +6,12 @@ from django.db import OperationalError, connections
 from tests.apps.archive.models import Entry, Shelf
 from tests.settings import LAYOUT
 from xdbrel import relations
-from xdbrel.integrity import ends, lag, statement_time, throttle
 from xdbrel.integrity.confirm import confirm
+from xdbrel.integrity.reading import ends, statement_time
 from xdbrel.integrity.sample import sample
 from xdbrel.integrity.scan import scan
-from xdbrel.integrity.throttle import Throttle
+from xdbrel.integrity.scanning import lag, throttle
+from xdbrel.integrity.scanning.throttle import Throttle
 from xdbrel.models import ScanRun
 
 pytestmark = pytest.mark.django_db(databases="__all__")

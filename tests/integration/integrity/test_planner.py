@@ -8,8 +8,9 @@ from django.db import connections
 from tests.apps.archive.models import Entry, Shelf
 from tests.settings import LAYOUT
 from xdbrel import relations
-from xdbrel.integrity import columns, ends, planner
 from xdbrel.integrity.exceptions import UnsuitableStrategy
+from xdbrel.integrity.reading import columns, ends
+from xdbrel.integrity.scanning import planner
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 

@@ -9,9 +9,9 @@ import pytest
 from tests.apps.archive.models import Entry, Shelf
 from tests.apps.blog.models import Visit
 from xdbrel import relations
-from xdbrel.integrity import ends, ranges
-from xdbrel.integrity.ranges import KeyRange, split
-from xdbrel.integrity.strategies import STRATEGIES
+from xdbrel.integrity.reading import ends, ranges
+from xdbrel.integrity.reading.ranges import KeyRange, split
+from xdbrel.integrity.scanning.strategies import STRATEGIES
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 

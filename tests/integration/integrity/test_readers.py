@@ -9,11 +9,11 @@ from django.db import connections, transaction
 from tests.apps.archive.models import Entry, Shelf
 from tests.settings import LAYOUT
 from xdbrel import relations
-from xdbrel.integrity import ends, readers, targets
-from xdbrel.integrity.ranges import KeyRange
+from xdbrel.integrity.reading import ends, readers, targets
+from xdbrel.integrity.reading.ranges import KeyRange
 from xdbrel.integrity.scan import scan
-from xdbrel.integrity.strategies import STRATEGIES
-from xdbrel.integrity.throttle import Throttle
+from xdbrel.integrity.scanning.strategies import STRATEGIES
+from xdbrel.integrity.scanning.throttle import Throttle
 
 pytestmark = [
     pytest.mark.django_db(databases="__all__", transaction=True),
@@ -62,7 +62,7 @@ def none_left(others):
 @pytest.mark.parametrize("strategy", ["gaps", "bitmap"])
 def test_same_findings_position_by_position(orphans, strategy, monkeypatch):
     others = made(monkeypatch)
-    monkeypatch.setattr("xdbrel.integrity.strategies.gaps.DENSE", 1)
+    monkeypatch.setattr("xdbrel.integrity.scanning.strategies.gaps.DENSE", 1)
     source, target = ends.of(relations.get(HANDLE))
     found, upto = {}, -1
     for batch in STRATEGIES[strategy](source, target, KeyRange(), 4):
@@ -84,7 +84,7 @@ def test_scan_by_several(orphans, settings, monkeypatch):
         "bound",
         lambda connection: (bounded.append(connection), bound(connection))[1],
     )
-    monkeypatch.setattr("xdbrel.integrity.strategies.gaps.DENSE", 1)
+    monkeypatch.setattr("xdbrel.integrity.scanning.strategies.gaps.DENSE", 1)
     settings.XDBREL = {**settings.XDBREL, "SCAN_READERS": 2}
     result = scan(relations.get(HANDLE), strategy="gaps")
     assert (result.distinct_keys, result.orphans) == (len(orphans), sum(orphans.values()))
@@ -95,7 +95,7 @@ def test_scan_by_several(orphans, settings, monkeypatch):
 
 def test_closed_before_the_end(orphans, monkeypatch):
     others = made(monkeypatch)
-    monkeypatch.setattr("xdbrel.integrity.strategies.gaps.DENSE", 1)
+    monkeypatch.setattr("xdbrel.integrity.scanning.strategies.gaps.DENSE", 1)
     source, target = ends.of(relations.get(HANDLE))
     batches = STRATEGIES["gaps"](source, target, KeyRange(), 4)
     while not next(batches).found:
@@ -115,7 +115,7 @@ def test_server_without_a_connection_to_give(orphans, monkeypatch, caplog):
         return other
 
     monkeypatch.setattr(type(connections["blog"]), "copy", misled)
-    monkeypatch.setattr("xdbrel.integrity.strategies.gaps.DENSE", 1)
+    monkeypatch.setattr("xdbrel.integrity.scanning.strategies.gaps.DENSE", 1)
     source, target = ends.of(relations.get(HANDLE))
     with caplog.at_level(logging.WARNING, "xdbrel"):
         found = {}

@@ -12,11 +12,13 @@ from django.utils import timezone
 from tests.apps.archive.models import Entry, Shelf, Topic
 from tests.settings import LAYOUT
 from xdbrel import relations
-from xdbrel.integrity import claims, ends, holders, leases, runs, sharing, sources, targets
+from xdbrel.integrity import runs, sharing
 from xdbrel.integrity.exceptions import BeingScanned, ScanIncomplete, ScanTakenOver
-from xdbrel.integrity.ranges import KeyRange
+from xdbrel.integrity.reading import ends, sources, targets
+from xdbrel.integrity.reading.ranges import KeyRange
 from xdbrel.integrity.scan import Work, scan
-from xdbrel.integrity.throttle import Throttle
+from xdbrel.integrity.scanning import claims, holders, leases
+from xdbrel.integrity.scanning.throttle import Throttle
 from xdbrel.models import Orphan, ScanLease, ScanRange, ScanRun
 
 pytestmark = pytest.mark.django_db(databases="__all__")

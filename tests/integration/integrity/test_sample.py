@@ -7,9 +7,10 @@ from django.db import connections
 
 from tests.apps.archive.models import Entry, Shelf, Topic
 from xdbrel import relations
-from xdbrel.integrity import draws, findings
 from xdbrel.integrity.exceptions import CannotSample, NoScan
+from xdbrel.integrity.reading import draws
 from xdbrel.integrity.sample import sample, wilson
+from xdbrel.integrity.scanning import findings
 from xdbrel.models import Orphan, ScanRun
 
 pytestmark = pytest.mark.django_db(databases="__all__")

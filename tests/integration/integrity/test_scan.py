@@ -10,8 +10,8 @@ from tests.apps.archive.models import Box, Entry, Shelf, Topic
 from tests.apps.blog.models import Post, Visit
 from tests.apps.people.models import Device
 from xdbrel import compat, keys, relations, signals
-from xdbrel.integrity import ends, sources, targets
 from xdbrel.integrity.exceptions import UnknownStrategy, UnsuitableStrategy
+from xdbrel.integrity.reading import ends, sources, targets
 from xdbrel.integrity.scan import Progress, ScanResult, scan
 from xdbrel.models import Orphan, ScanRun
 

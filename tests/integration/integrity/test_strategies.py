@@ -13,9 +13,10 @@ from tests.apps.archive.models import CASELESS, Box, Day, Entry, Rate, Shelf, To
 from tests.apps.blog.models import Visit
 from tests.apps.people.models import Badge, Country, Device, Member, Person
 from xdbrel import relations
-from xdbrel.integrity import ends, planner, sources, targets
-from xdbrel.integrity.ranges import KeyRange
-from xdbrel.integrity.strategies import STRATEGIES, merge, windows
+from xdbrel.integrity.reading import ends, sources, targets
+from xdbrel.integrity.reading.ranges import KeyRange
+from xdbrel.integrity.scanning import planner
+from xdbrel.integrity.scanning.strategies import STRATEGIES, merge, windows
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 

@@ -4,11 +4,12 @@ import pytest
 from django.db import models
 
 from xdbrel import relations
-from xdbrel.integrity import ends, planner
 from xdbrel.integrity.exceptions import UnknownStrategy
-from xdbrel.integrity.ranges import KeyRange
-from xdbrel.integrity.strategies import STRATEGIES
-from xdbrel.integrity.strategies.windows import NARROW, parted
+from xdbrel.integrity.reading import ends
+from xdbrel.integrity.reading.ranges import KeyRange
+from xdbrel.integrity.scanning import planner
+from xdbrel.integrity.scanning.strategies import STRATEGIES
+from xdbrel.integrity.scanning.strategies.windows import NARROW, parted
 
 
 @pytest.mark.parametrize(

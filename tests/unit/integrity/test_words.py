@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xdbrel.integrity.ranges import KeyRange
-from xdbrel.integrity.words import BITS, FULL, Words
+from xdbrel.integrity.reading.ranges import KeyRange
+from xdbrel.integrity.reading.words import BITS, FULL, Words
 
 
 def made(base, last, there):

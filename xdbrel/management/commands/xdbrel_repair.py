@@ -12,7 +12,6 @@ from django.core.management.base import CommandError, CommandParser
 from django.db.models import ProtectedError, RestrictedError
 
 from xdbrel.exceptions import UnknownRelation
-from xdbrel.integrity import mapping as mappings
 from xdbrel.integrity.exceptions import (
     BadMapping,
     CannotQuarantine,
@@ -22,8 +21,9 @@ from xdbrel.integrity.exceptions import (
     RepairUnderWay,
     TooManyOrphans,
 )
-from xdbrel.integrity.policies import POLICIES
 from xdbrel.integrity.repair import RepairProgress, RepairResult, repair
+from xdbrel.integrity.repairing import mapping as mappings
+from xdbrel.integrity.repairing.policies import POLICIES
 from xdbrel.management.base import (
     JudgingCommand,
     add_actor,

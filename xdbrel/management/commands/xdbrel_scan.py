@@ -15,7 +15,6 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from xdbrel.exceptions import UnknownRelation
-from xdbrel.integrity import ends
 from xdbrel.integrity.confirm import ConfirmResult, confirm
 from xdbrel.integrity.exceptions import (
     BeingScanned,
@@ -26,11 +25,12 @@ from xdbrel.integrity.exceptions import (
     UnknownStrategy,
     UnsuitableStrategy,
 )
-from xdbrel.integrity.findings import latest
+from xdbrel.integrity.reading import ends
 from xdbrel.integrity.sample import Estimate, sample
 from xdbrel.integrity.scan import AUTO, Mode, Progress, ScanResult, scan
-from xdbrel.integrity.strategies import STRATEGIES
-from xdbrel.integrity.throttle import Throttle
+from xdbrel.integrity.scanning.findings import latest
+from xdbrel.integrity.scanning.strategies import STRATEGIES
+from xdbrel.integrity.scanning.throttle import Throttle
 from xdbrel.integrity.undeclared import undeclared
 from xdbrel.management.base import JudgingCommand, add_format, write
 from xdbrel.relations import Relation, all_relations, get

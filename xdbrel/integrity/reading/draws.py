@@ -16,8 +16,8 @@ from django.db import connections, models
 from django.db.models import F, Max, Min
 
 from xdbrel import keys
-from xdbrel.integrity.ends import KEY, End
 from xdbrel.integrity.exceptions import CannotSample
+from xdbrel.integrity.reading.ends import KEY, End
 from xdbrel.query import statistics
 
 #: Random numbers are drawn, at most, so many times the rows that are wanted.

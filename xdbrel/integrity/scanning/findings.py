@@ -14,8 +14,8 @@ from django.db import connections, transaction
 
 from xdbrel import keys
 from xdbrel.conf import settings
-from xdbrel.integrity.ends import End
 from xdbrel.integrity.exceptions import NoScan
+from xdbrel.integrity.reading.ends import End
 from xdbrel.models import Orphan, ScanRun
 
 _COLUMNS = ("run_id", "range", "key", "sources")

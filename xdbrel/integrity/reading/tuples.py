@@ -16,8 +16,8 @@ from django.db.models.lookups import Exact as Equals
 from django.db.models.lookups import GreaterThan, GreaterThanOrEqual, LessThan, LessThanOrEqual
 
 from xdbrel import keys
-from xdbrel.integrity.ends import End, Exact
-from xdbrel.integrity.ranges import KeyRange
+from xdbrel.integrity.reading.ends import End, Exact
+from xdbrel.integrity.reading.ranges import KeyRange
 
 #: Most distinct keys in one page.
 PAGE = 50_000

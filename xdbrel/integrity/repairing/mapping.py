@@ -15,8 +15,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from xdbrel import keys
-from xdbrel.integrity.ends import End
 from xdbrel.integrity.exceptions import BadMapping
+from xdbrel.integrity.reading.ends import End
 
 #: What the first line of a CSV file may be.
 HEADER = ["old", "new"]

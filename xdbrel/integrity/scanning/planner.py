@@ -12,10 +12,10 @@ from types import MappingProxyType
 
 from django.db.models import Max, Min
 
-from xdbrel.integrity.ends import KEY, End, ordered_alike
 from xdbrel.integrity.exceptions import UnknownStrategy, UnsuitableStrategy
-from xdbrel.integrity.strategies import STRATEGIES
-from xdbrel.integrity.targets import THIN
+from xdbrel.integrity.reading.ends import KEY, End, ordered_alike
+from xdbrel.integrity.reading.targets import THIN
+from xdbrel.integrity.scanning.strategies import STRATEGIES
 
 #: With fewer rows than this on both sides every strategy is done at once.
 SMALL = 100_000

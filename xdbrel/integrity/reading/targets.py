@@ -17,10 +17,10 @@ from django.db.models import Value
 from django.db.models.lookups import Exact as Equals
 
 from xdbrel import keys
-from xdbrel.integrity import tuples, words
-from xdbrel.integrity.ends import KEY, LEAST, MOST, End, fetch, says_integer
-from xdbrel.integrity.ranges import KeyRange
-from xdbrel.integrity.words import Words
+from xdbrel.integrity.reading import tuples, words
+from xdbrel.integrity.reading.ends import KEY, LEAST, MOST, End, fetch, says_integer
+from xdbrel.integrity.reading.ranges import KeyRange
+from xdbrel.integrity.reading.words import Words
 
 #: How many keys from the first to the last one statement puts into words.
 SPAN = 1 << 17

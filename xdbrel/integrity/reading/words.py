@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
 
-from xdbrel.integrity.ends import KEY, End
-from xdbrel.integrity.ranges import KeyRange
+from xdbrel.integrity.reading.ends import KEY, End
+from xdbrel.integrity.reading.ranges import KeyRange
 
 #: Keys in a word, and a word that has them all.
 BITS = 64

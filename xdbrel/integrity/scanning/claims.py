@@ -19,10 +19,10 @@ from django.db.models.functions import Coalesce
 from xdbrel import keys
 from xdbrel.cascade import clock
 from xdbrel.conf import settings
-from xdbrel.integrity import findings, holders, leases
-from xdbrel.integrity.ends import End
 from xdbrel.integrity.exceptions import ScanTakenOver
-from xdbrel.integrity.ranges import KeyRange
+from xdbrel.integrity.reading.ends import End
+from xdbrel.integrity.reading.ranges import KeyRange
+from xdbrel.integrity.scanning import findings, holders, leases
 from xdbrel.models import Orphan, ScanRange, ScanRun
 
 Status = ScanRange.Status

@@ -15,9 +15,9 @@ from typing import Any
 
 from django.db.models import Max, Min
 
-from xdbrel.integrity import draws
-from xdbrel.integrity.ends import KEY, End
 from xdbrel.integrity.exceptions import CannotSample
+from xdbrel.integrity.reading import draws
+from xdbrel.integrity.reading.ends import KEY, End
 
 #: Random rows for each range that a whole is split into: the ranges' shares of the rows are
 #: then right to some tenths.

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from xdbrel.integrity import sources, targets
-from xdbrel.integrity.ends import End
-from xdbrel.integrity.ranges import KeyRange
-from xdbrel.integrity.strategies.absent import counted
-from xdbrel.integrity.strategies.batch import Batch
+from xdbrel.integrity.reading import sources, targets
+from xdbrel.integrity.reading.ends import End
+from xdbrel.integrity.reading.ranges import KeyRange
+from xdbrel.integrity.scanning.strategies.absent import counted
+from xdbrel.integrity.scanning.strategies.batch import Batch
 
 
 def push(

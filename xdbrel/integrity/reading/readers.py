@@ -21,8 +21,8 @@ from django.db import DatabaseError, InterfaceError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from xdbrel import keys
-from xdbrel.integrity import sources, statement_time
-from xdbrel.integrity.ends import End
+from xdbrel.integrity.reading import sources, statement_time
+from xdbrel.integrity.reading.ends import End
 
 logger = logging.getLogger(__name__)
 

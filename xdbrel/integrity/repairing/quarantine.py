@@ -17,9 +17,9 @@ from django.db import models, router, transaction
 from xdbrel import caching, keys
 from xdbrel.cascade import graph
 from xdbrel.cascade.collector import OwnCollector
-from xdbrel.integrity import kept
-from xdbrel.integrity.ends import End
 from xdbrel.integrity.exceptions import CannotQuarantine, CannotRepair
+from xdbrel.integrity.reading.ends import End
+from xdbrel.integrity.repairing import kept
 from xdbrel.models import QuarantinedRow
 
 #: A row of one table: its model, and its primary key.

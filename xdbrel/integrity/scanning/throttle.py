@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from xdbrel.conf import settings
-from xdbrel.integrity import lag
-from xdbrel.integrity.ends import End
+from xdbrel.integrity.reading.ends import End
+from xdbrel.integrity.scanning import lag
 
 logger = logging.getLogger(__name__)
 

@@ -26,8 +26,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from xdbrel.conf import settings
-from xdbrel.integrity.ends import End
 from xdbrel.integrity.exceptions import RepairUnderWay
+from xdbrel.integrity.reading.ends import End
 from xdbrel.models import RepairRun, ScanRun
 
 logger = logging.getLogger(__name__)

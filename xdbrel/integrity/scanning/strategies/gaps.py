@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from xdbrel.integrity.ends import End
-from xdbrel.integrity.ranges import KeyRange
-from xdbrel.integrity.strategies import windows
-from xdbrel.integrity.strategies.batch import Batch
+from xdbrel.integrity.reading.ends import End
+from xdbrel.integrity.reading.ranges import KeyRange
+from xdbrel.integrity.scanning.strategies import windows
+from xdbrel.integrity.scanning.strategies.batch import Batch
 
 #: A window with more missing keys than this share of its own is compared as a bitmap.
 DENSE = 0.1

@@ -13,8 +13,8 @@ from django.db.models import BooleanField, ExpressionWrapper, Q
 
 from xdbrel.cascade import clock
 from xdbrel.conf import settings
-from xdbrel.integrity import holders
 from xdbrel.integrity.exceptions import BeingScanned
+from xdbrel.integrity.scanning import holders
 from xdbrel.models import ScanLease, ScanRange, ScanRun
 
 

@@ -27,7 +27,7 @@ from django.db.models.lookups import (
 from django.db.models.sql.compiler import SQLCompiler
 
 from xdbrel import keys
-from xdbrel.integrity import columns
+from xdbrel.integrity.reading import columns
 from xdbrel.relations import Relation, is_composite
 
 _INTEGERS = (models.IntegerField, models.AutoField)

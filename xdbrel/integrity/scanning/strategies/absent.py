@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xdbrel import keys
-from xdbrel.integrity import sources
-from xdbrel.integrity.ends import End
+from xdbrel.integrity.reading import sources
+from xdbrel.integrity.reading.ends import End
 
 
 def counted(source: End, absent: Sequence[Any]) -> Mapping[Any, int]:

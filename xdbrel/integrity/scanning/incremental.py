@@ -21,9 +21,10 @@ from xdbrel import keys
 from xdbrel.cascade import clock
 from xdbrel.cascade.horizon import oldest_transaction, unseen
 from xdbrel.conf import settings
-from xdbrel.integrity import findings, sources, targets
-from xdbrel.integrity.ends import End
-from xdbrel.integrity.strategies import Batch
+from xdbrel.integrity.reading import sources, targets
+from xdbrel.integrity.reading.ends import End
+from xdbrel.integrity.scanning import findings
+from xdbrel.integrity.scanning.strategies import Batch
 from xdbrel.models import CascadeIntent, ScanRun
 
 #: What such a run has for a strategy.

@@ -16,9 +16,10 @@ from django.db.models import F
 
 from xdbrel import caching, keys
 from xdbrel.exceptions import describe_keys
-from xdbrel.integrity import quarantine, targets
-from xdbrel.integrity.ends import End
 from xdbrel.integrity.exceptions import CannotRepair, UnknownPolicy
+from xdbrel.integrity.reading import targets
+from xdbrel.integrity.reading.ends import End
+from xdbrel.integrity.repairing import quarantine
 from xdbrel.relations import assignments
 
 #: Most rows of one batch, where a policy has to hold them and what hangs on them in memory.

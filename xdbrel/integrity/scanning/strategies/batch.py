@@ -6,8 +6,8 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from xdbrel.integrity.ends import End
-from xdbrel.integrity.ranges import KeyRange
+from xdbrel.integrity.reading.ends import End
+from xdbrel.integrity.reading.ranges import KeyRange
 
 
 @dataclass(frozen=True)

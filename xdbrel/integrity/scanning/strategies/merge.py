@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from xdbrel.integrity import sources, targets, tuples
-from xdbrel.integrity.ends import End, decode
-from xdbrel.integrity.ranges import KeyRange
-from xdbrel.integrity.strategies.absent import counted
-from xdbrel.integrity.strategies.batch import Batch
+from xdbrel.integrity.reading import sources, targets, tuples
+from xdbrel.integrity.reading.ends import End, decode
+from xdbrel.integrity.reading.ranges import KeyRange
+from xdbrel.integrity.scanning.strategies.absent import counted
+from xdbrel.integrity.scanning.strategies.batch import Batch
 
 #: After a page of sources that was too sparse among the targets, so many more are pushed.
 SPARSE_PAGES = 16

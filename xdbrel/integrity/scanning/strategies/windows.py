@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xdbrel import keys
-from xdbrel.integrity import sources, targets, words
-from xdbrel.integrity.ends import End
-from xdbrel.integrity.ranges import KeyRange
-from xdbrel.integrity.readers import Counting, Readers
-from xdbrel.integrity.strategies.absent import counted
-from xdbrel.integrity.strategies.batch import Batch
-from xdbrel.integrity.strategies.merge import merge
+from xdbrel.integrity.reading import sources, targets, words
+from xdbrel.integrity.reading.ends import End
+from xdbrel.integrity.reading.ranges import KeyRange
+from xdbrel.integrity.reading.readers import Counting, Readers
+from xdbrel.integrity.scanning.strategies.absent import counted
+from xdbrel.integrity.scanning.strategies.batch import Batch
+from xdbrel.integrity.scanning.strategies.merge import merge
 
 #: A gap of at most so many keys is probed key by key, a wider one as a range.
 NARROW = 32

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from xdbrel.integrity.strategies.batch import Batch, Strategy
-from xdbrel.integrity.strategies.bitmap import bitmap as _bitmap
-from xdbrel.integrity.strategies.gaps import gaps as _gaps
-from xdbrel.integrity.strategies.merge import merge as _merge
-from xdbrel.integrity.strategies.push import push as _push
+from xdbrel.integrity.scanning.strategies.batch import Batch, Strategy
+from xdbrel.integrity.scanning.strategies.bitmap import bitmap as _bitmap
+from xdbrel.integrity.scanning.strategies.gaps import gaps as _gaps
+from xdbrel.integrity.scanning.strategies.merge import merge as _merge
+from xdbrel.integrity.scanning.strategies.push import push as _push
 
 __all__ = ["STRATEGIES", "Batch", "Strategy"]
 

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError, connections
 
 from xdbrel.conf import settings
-from xdbrel.integrity.ends import End
+from xdbrel.integrity.reading.ends import End
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from django.db.models import Count, Q, QuerySet, TextField
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
 
 from xdbrel import keys
-from xdbrel.integrity import tuples
-from xdbrel.integrity.ends import KEY, End, Exact, Fetched, decode, fetch
-from xdbrel.integrity.ranges import KeyRange
+from xdbrel.integrity.reading import tuples
+from xdbrel.integrity.reading.ends import KEY, End, Exact, Fetched, decode, fetch
+from xdbrel.integrity.reading.ranges import KeyRange
 
 #: Most distinct keys in one page: some 10 MB of Python objects, and few enough statements
 #: for their overhead not to show beside the rows that they read.
