@@ -288,11 +288,11 @@ class Planner:
 
     def _reduce(self, block: Block) -> None:
         """Bring only the rows that the rest of the query asks for, where these are few."""
-        few = block.conditions and keysets.of_block(block, limits.FEW) is not None
-        if few or self.is_small(block):
-            return
         if not self.query.where and keysets.local_entries(self.query, self.blocks):
             # All rows of this side: most of the other's are asked for.
+            return
+        few = block.conditions and keysets.of_block(block, limits.FEW) is not None
+        if few or self.is_small(block):
             return
         asked = keysets.outside(self.query, block, self.blocks, self.using, limits.REDUCED)
         if asked is not None:

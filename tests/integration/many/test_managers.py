@@ -111,6 +111,17 @@ def test_the_side_that_the_rows_are_with_takes_one_query(club, readers):
     assert dict(counted) == {"default": 0, "blog": 2, "shop": 0}
 
 
+@pytest.mark.parametrize("read", ["all", "count", "exists"])
+def test_the_other_side_asks_for_the_keys_once(club, readers, name, read):
+    manager = getattr(club, name)
+    manager.set(readers)
+    with count_queries() as counted:
+        found = getattr(manager, read)()
+        found = len(found) if read == "all" else found
+    assert found == {"exists": True}.get(read, 3)
+    assert counted[{"patrons": "shop"}.get(name, "blog")] == 1
+
+
 def test_symmetrical(club):
     bridge, darts = Club.objects.create(name="bridge"), Club.objects.create(name="darts")
     club.friends.add(bridge, darts)
