@@ -6,6 +6,8 @@ import datetime
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from django.db import IntegrityError
+
 from xdbrel.exceptions import XdbrelError, describe_keys
 
 
@@ -172,12 +174,14 @@ class StillWritten(XdbrelError):
 class WriteFailed(XdbrelError):
     """A database refused rows of a batch, which was not written there.
 
-    Attributes: ``model`` (label), ``using`` (alias).
+    Attributes: ``model`` (label), ``using`` (alias), ``is_integrity`` (whether a constraint
+    was what refused).
     """
 
     def __init__(self, model: str, using: str, error: BaseException) -> None:
         self.model = model
         self.using = using
+        self.is_integrity = isinstance(error, IntegrityError)
         super().__init__(
             f"{model}: database {using!r} refused rows of a batch, and none of them was written "
             f"({type(error).__name__}: {str(error).strip()}). Remove the cause, and run the move "

@@ -18,7 +18,7 @@ from xdbrel.models import MoveBatch
 from xdbrel.moving import edges
 from xdbrel.moving.carry import Carrier, State, unwatched
 from xdbrel.moving.decide import Step
-from xdbrel.moving.exceptions import StillPointedAt
+from xdbrel.moving.exceptions import StillPointedAt, WriteFailed
 from xdbrel.moving.parts import Part, own_writes
 from xdbrel.moving.record import AT_BOTH, BatchStatus
 from xdbrel.moving.refusals import staying
@@ -40,6 +40,8 @@ class Remover:
     """Removes what a carrier has copied."""
 
     carrier: Carrier
+    #: What a constraint of the source said, if it ever refused.
+    refused: WriteFailed | None = None
 
     def remove(self, group: Sequence[Part]) -> bool:
         """Remove the batches of a group; tell whether all are gone."""
@@ -48,13 +50,7 @@ class Remover:
         done = True
         for part in reversed(group):
             for batch in self.carrier.record.each(part, *AT_BOTH):
-                using = part.source
-                with (
-                    self.carrier.writing(part, using),
-                    transaction.atomic(using=using),
-                    own_writes(using, captured=self.carrier.captured[using]),
-                ):
-                    removed = self._remove(part, batch)
+                removed = self._remove_alone(part, batch)
                 self._count(part, removed)
                 done = done and removed is not None
         return done
@@ -62,6 +58,23 @@ class Remover:
     def is_empty(self, part: Part) -> bool:
         """Tell whether no chosen row is left at the source."""
         return not part.chosen.exists()
+
+    def _remove_alone(self, part: Part, batch: MoveBatch) -> int | None:
+        """Remove a batch; None where it stays for now."""
+        using = part.source
+        try:
+            with (
+                self.carrier.writing(part, using),
+                transaction.atomic(using=using),
+                own_writes(using, captured=self.carrier.captured[using]),
+            ):
+                return self._remove(part, batch)
+        except WriteFailed as error:
+            if not error.is_integrity:
+                raise
+            # Something points at a row by now; it may be what goes along.
+            self.refused = error
+            return None
 
     def _remove_knot(self, group: Sequence[Part]) -> bool:
         using = group[0].source

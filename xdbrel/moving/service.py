@@ -220,11 +220,14 @@ def _remove(carrier: Carrier, headroom: int) -> None:
     remover = Remover(carrier)
     carrier.record.keep(status=Status.REMOVING)
     for _ in range(ROUNDS):
+        remover.refused = carrier.refused = None
         gone = [remover.remove(group) for group in reversed(carrier.plan.groups)]
         if all(gone) and all(map(remover.is_empty, carrier.plan.parts)):
             return
         _copy(carrier, headroom)
-    raise StillWritten(carrier.plan.label, carrier.plan.source)
+    raise (
+        remover.refused or carrier.refused or StillWritten(carrier.plan.label, carrier.plan.source)
+    )
 
 
 def _done(

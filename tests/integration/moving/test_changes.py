@@ -251,12 +251,12 @@ def test_what_does_not_arrive_whole(monkeypatch):
     depots("1", "2")
     real = service.Carrier._check_arrived
 
-    def spoiled(self, part, digests):
+    def spoiled(self, part, digests, alias):
         OTHER.filter(code="2").update(code="cut")
-        real(self, part, digests)
+        real(self, part, digests, alias)
 
     monkeypatch.setattr(service.Carrier, "_check_arrived", spoiled)
-    with pytest.raises(NotVerified, match="are not as they were at the source"):
+    with pytest.raises(NotVerified, match="are not as they were at the other end"):
         finish()
     assert codes(HOME) == ["1", "2"]
     monkeypatch.undo()
@@ -329,3 +329,29 @@ def test_nothing_follows(capture):
     assert Ride.objects.get() == ride
     for alias in ("default", "blog", "shop"):
         assert not CascadeIntent.objects.using(alias).exists()
+
+
+def test_a_row_and_what_hangs_on_it_come_meanwhile():
+    """A row that points at one written after its table was copied has it copied first."""
+    Wagon.objects.create(number="1")
+    first = Seal.objects.create(wagon=Wagon.objects.create(number="2"))
+
+    def write(number):
+        Seal.objects.create(wagon=Wagon.objects.create(number=f"new{number}"))
+
+    act = while_it("copy", write, times=3)
+    xdbrel.move(Wagon, to="blog", along=[Seal], batch_size=1, on_progress=act)
+    assert Wagon.objects.using("blog").count() == 5
+    assert Seal.objects.using("blog").count() == 4
+    assert first.pk in Seal.objects.using("blog").values_list("pk", flat=True)
+    assert not Seal.objects.using("default").exists()
+
+
+def test_dependants_that_come_while_rows_go():
+    """A row that comes to point at one that is about to go is moved as well."""
+    wagon = Wagon.objects.create(number="1")
+    Seal.objects.create(wagon=wagon)
+    act = while_it("remove", lambda number: Seal.objects.create(wagon=wagon))
+    xdbrel.move(Wagon, to="blog", along=[Seal], on_progress=act)
+    assert Seal.objects.using("blog").filter(wagon=wagon.pk).count() == 2
+    assert not Wagon.objects.using("default").exists()
