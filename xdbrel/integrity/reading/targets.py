@@ -295,28 +295,10 @@ def _next(target: End, within: KeyRange, *, skip: int = 0) -> int | None:
 
 
 def _unequal(target: End, wanted: Sequence[Any]) -> list[Any]:
-    """Return the texts that no target row equals by the column's own collation.
-
-    What comes back for ``'ABC'`` may be ``'abc'``, so each is asked for by itself, many in
-    one statement.
-    """
-    absent: list[Any] = []
-    connection = connections[target.using]
-    for chunk in keys.chunks(wanted, LOOKUPS):
-        looked_up = [
-            target.rows()
-            .filter(Equals(target.key, Value(key, output_field=target.key_field)))
-            .values_list(Value(1))[:1]
-            .query.get_compiler(using=target.using)
-            .as_sql()
-            for key in chunk
-        ]
-        selected = ", ".join(f"EXISTS({sql})" for sql, _ in looked_up)
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT {selected}",
-                [param for _, params in looked_up for param in params],
-            )
-            (answers,) = cursor.fetchall()
-        absent.extend(key for key, there in zip(chunk, answers, strict=True) if not there)
-    return absent
+    """Return the texts that no target row equals by the column's own collation."""
+    return tuples.unequal(
+        target,
+        wanted,
+        lambda key: [Equals(target.key, Value(key, output_field=target.key_field))],
+        LOOKUPS,
+    )

@@ -7,7 +7,7 @@ and compared with a target's as the target's database compares. What one column 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from django.db import connections
@@ -99,24 +99,37 @@ def lacking(target: End, wanted: Sequence[Any]) -> list[Any]:
 
 def _unequal(target: End, wanted: Sequence[Any]) -> list[Any]:
     """Return the keys that no target row equals by its columns' own collations."""
+    return unequal(
+        target,
+        wanted,
+        lambda key: [
+            Equals(part.key, Value(value, output_field=part.key_field))
+            for part, value in zip(target.parts, key, strict=True)
+        ],
+        max(1, LOOKUPS // len(target.fields)),
+    )
+
+
+def unequal(
+    target: End, wanted: Sequence[Any], equals: Callable[[Any], Sequence[Any]], size: int
+) -> list[Any]:
+    """Return the keys that no target row ``equals``, looked up ``size`` at a time.
+
+    What comes back for ``'ABC'`` may be ``'abc'``, so each is asked for by itself, many in
+    one statement.
+    """
     absent: list[Any] = []
-    connection = connections[target.using]
-    for chunk in keys.chunks(wanted, max(1, LOOKUPS // len(target.fields))):
+    for chunk in keys.chunks(wanted, size):
         looked_up = [
             target.rows()
-            .filter(
-                *(
-                    Equals(part.key, Value(value, output_field=part.key_field))
-                    for part, value in zip(target.parts, key, strict=True)
-                )
-            )
+            .filter(*equals(key))
             .values_list(Value(1))[:1]
             .query.get_compiler(using=target.using)
             .as_sql()
             for key in chunk
         ]
         selected = ", ".join(f"EXISTS({sql})" for sql, _ in looked_up)
-        with connection.cursor() as cursor:
+        with connections[target.using].cursor() as cursor:
             cursor.execute(
                 f"SELECT {selected}", [param for _, params in looked_up for param in params]
             )
