@@ -98,7 +98,9 @@ PROJECTS = tuple(
     sorted(path.parent.name for path in (ROOT / "tests/multidb").glob("*/settings.py"))
 )
 SUITES = ("services", "faults", "product", "integration", "oracle", "multidb", "sample", "unit")
-PRODUCT_TESTS = tuple(f"tests/services/test_{what}.py" for what in ("wheel", "demo", "site"))
+PRODUCT_TESTS = tuple(
+    f"tests/services/test_{what}.py" for what in ("wheel", "demo", "site", "moving_guide")
+)
 SAMPLE_TESTS = "tests/integration/recipe"
 WIDTH = 3
 NOTHING_COLLECTED = 5

@@ -147,7 +147,7 @@ def test_scan_all(project):
         (handles,) = worker.results([project.send("xdbrel.scan_all")], seconds=60)
         eventually(lambda: scanned(project) == sorted(handles), "every relation is scanned")
     assert "shop.Profile.user" in handles
-    assert len(handles) == 10
+    assert len(handles) == 11
 
 
 def scanned(project):

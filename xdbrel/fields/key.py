@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models.fields.composite import CompositePrimaryKey
 
@@ -50,8 +49,12 @@ def of_columns(model: type[models.Model], names: Sequence[str]) -> Any:
     if isinstance(pk, CompositePrimaryKey) and tuple(pk.field_names) == tuple(names):
         return pk
     name = f"xdbrel_key_{'_'.join(names)}"
-    try:
-        return model._meta.get_field(name)
-    except FieldDoesNotExist:
-        CompositeKey(*names).contribute_to_class(model, name)
-        return model._meta.get_field(name)
+    # Not get_field(): while models are made, as those of a migration's state are one by one, it
+    # would look for relations to this one, and others remember what they did not find yet.
+    for one in (model, *model._meta.all_parents):
+        for field in one._meta.private_fields:
+            if field.name == name:
+                return field
+    made = CompositeKey(*names)
+    made.contribute_to_class(model, name)
+    return made
