@@ -181,7 +181,10 @@ def _noting(seconds: float, stop: Callable[[], bool]) -> Callable[[], bool]:
 
 
 def _join(run: ScanRun, holder: str) -> bool:
-    """Take part in the run's lease; False, and the run is failed, if another run has it."""
+    """Take part in the run's lease; False if the run is over.
+
+    It is, as failed, where another run has the lease.
+    """
     using = run._state.db or settings.INTEGRITY_DATABASE
     if leases.renew(run, holder, using=using):
         return True
@@ -189,7 +192,15 @@ def _join(run: ScanRun, holder: str) -> bool:
         known = leases.check(run.relation, using=using)
         if known is None or known.run_id == run.pk:
             leases.take(run, holder, known, using=using)
-            return True
+            if (
+                ScanRun.objects.using(using)
+                .filter(pk=run.pk, status=ScanRun.Status.RUNNING)
+                .exists()
+            ):
+                return True
+            # It ended meanwhile, and gave its lease up before this one was taken.
+            leases.give_up(run, using=using)
+            return False
     except BeingScanned:
         pass
     runs.fail(run, "Another scan of the relation was begun anew", seconds=0.0)

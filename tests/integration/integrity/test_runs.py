@@ -455,3 +455,18 @@ class TestRanges:
         assert sharing.idle() == {}
         run.refresh_from_db()
         assert run.status == ScanRun.Status.COMPLETE
+
+    def test_a_worker_that_comes_as_the_last_range_ends_leaves_no_lease(self, run, monkeypatch):
+        """Who ended the run gave the lease up; nobody else would, of a run that is over."""
+        renew = leases.renew
+
+        def ended_before(asked, holder, *, using):
+            monkeypatch.setattr(leases, "renew", renew)
+            assert sharing.take_part(asked.pk).state.status == "complete"
+            return renew(asked, holder, using=using)
+
+        monkeypatch.setattr(leases, "renew", ended_before)
+        assert sharing.take_part(run.pk) is None
+        run.refresh_from_db()
+        assert (run.status, run.last_error) == (ScanRun.Status.COMPLETE, "")
+        assert not ScanLease.objects.exists()
