@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from django.core.signals import setting_changed
 from django.db import NotSupportedError, connections, transaction
 from django.db.models import F, Q, sql
 from django.db.models.constants import OnConflict
@@ -41,6 +42,13 @@ def install() -> None:
     key_holders.find()
     sql.UpdateQuery.get_compiler = _get_compiler  # type: ignore[method-assign]
     sql.InsertQuery.get_compiler = _get_insert_compiler  # type: ignore[method-assign]
+    setting_changed.connect(_find_again, dispatch_uid="xdbrel.cascade.key_watch")
+
+
+def _find_again(*, setting: str, **kwargs: Any) -> None:
+    """Look again where a test had other apps for a while: nothing calls ``ready()`` after it."""
+    if setting == "INSTALLED_APPS":
+        key_holders.find()
 
 
 def _get_compiler(

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.forms import inlineformset_factory, modelform_factory
 from django.test import RequestFactory
+from django.urls import path
 
 from tests.apps.clubs.models import Club, Membership, Reader
 
@@ -81,10 +82,12 @@ class ReaderAdmin(admin.ModelAdmin):
 
 
 @pytest.fixture
-def site():
+def site(settings):
     """The site that the URLs are of, for the test."""
     admin.site.register(Reader, ReaderAdmin)
     admin.site.register(Club, ClubAdmin)
+    # The usual ones may have been made before.
+    settings.ROOT_URLCONF = (path("admin/", admin.site.urls),)
     yield admin.site
     admin.site.unregister([Reader, Club])
 
