@@ -6,11 +6,13 @@ every time, on every server. ``drain`` lets relays finish, whatever the clock sa
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
 from django.db import connections, models
 
 import xdbrel
@@ -25,8 +27,10 @@ from tests.apps.blog.models import (
     Signature,
     Tag,
 )
+from tests.apps.climate.models import Region, Trip, Weather
 from tests.apps.clubs.models import Club, Membership, Reader
 from tests.apps.knots.models import Album, Artist, Concert, Owner, Player, Song, Team, Ticket
+from tests.apps.notes.models import Gadget, Label, Note, Reply, Thing
 from tests.apps.people.models import Bookmark, Cover, Member, Person
 from tests.apps.shop.models import Invoice, Order, Profile, Review
 from xdbrel import placement
@@ -35,6 +39,8 @@ from xdbrel.models import CascadeIntent, IntentClaim
 
 ADA, BOB, EVE = 1, 2, 3
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+#: The keys of two gadgets.
+GADGETS = tuple(uuid.UUID(int=number) for number in (1, 2))
 ROUNDS = 20
 
 Status = CascadeIntent.Status
@@ -67,6 +73,8 @@ CORNERS: dict[str, tuple[type[models.Model], ...]] = {
         Club.patrons.through,
         Membership,
     ),
+    "climate": (Weather, Region, Trip),
+    "notes": (Thing, Gadget, Note, Reply, Label),
 }
 
 
@@ -95,8 +103,10 @@ def clear(models_: Iterable[type[models.Model]]) -> None:
 def wipe(model: type[models.Model], *pks: int, using: str = "") -> None:
     """Delete rows (default: all) behind everybody's back; no source follows."""
     connection = connections[using or placement.home(model)]
-    table, pk = map(connection.ops.quote_name, (model._meta.db_table, model._meta.pk.column))
-    condition = f" WHERE {pk} IN ({', '.join(map(str, pks))})" if pks else ""
+    name = connection.ops.quote_name
+    table, condition = name(model._meta.db_table), ""
+    if pks:
+        condition = f" WHERE {name(model._meta.pk.column)} IN ({', '.join(map(str, pks))})"
     with connection.cursor() as cursor:
         cursor.execute(f"DELETE FROM {table}{condition}")
 
@@ -109,6 +119,8 @@ def _rows(corner: str) -> dict[type[models.Model], list[dict[str, Any]]]:
         "artists": _artists,
         "people": _people,
         "clubs": _clubs,
+        "climate": _climate,
+        "notes": _notes,
     }[corner]()
 
 
@@ -223,6 +235,39 @@ def _clubs() -> dict[type[models.Model], list[dict[str, Any]]]:
         Membership: [
             {**row, "reader_id": f"r{row['reader_id']}", "sponsor_id": 3} for row in between
         ],
+    }
+
+
+def _climate() -> dict[type[models.Model], list[dict[str, Any]]]:
+    """Trips at every place and hour, through every region; one of no hour and no region."""
+    hours = [LONG_AGO, LONG_AGO + timedelta(hours=1)]
+    points = [{"place": place, "hour": hour} for place in ("A", "B") for hour in hours]
+    return {
+        Weather: points,
+        Region: [{"id": one, "country": "us", "number": one} for one in (1, 2)],
+        Trip: [
+            {"id": number, **point, "country": "us", "region_number": number % 2 + 1}
+            for number, point in enumerate([*points, *points], start=1)
+        ]
+        + [{"id": 9, "place": "A", "hour": None, "country": "us", "region_number": None}],
+    }
+
+
+def _notes() -> dict[type[models.Model], list[dict[str, Any]]]:
+    """Notes about things and gadgets whose keys are texts, replies to them, and labels."""
+    types = ContentType.objects.db_manager(placement.home(ContentType))
+    thing, gadget = (types.get_for_model(model).pk for model in (Thing, Gadget))
+    about = [(thing, "1"), (thing, "2"), (gadget, str(GADGETS[0])), (gadget, str(GADGETS[1]))]
+    notes = [
+        {"id": number, "content_type_id": kind, "object_id": key}
+        for number, (kind, key) in enumerate([*about, *about, (None, None)], start=1)
+    ]
+    return {
+        Thing: [{"id": 1}, {"id": 2}],
+        Gadget: [{"id": key} for key in GADGETS],
+        Note: notes,
+        Reply: [{"id": note["id"], "note_id": note["id"]} for note in notes],
+        Label: [{"id": number, "kind_id": thing, "key": number % 2 + 1} for number in (1, 2, 3)],
     }
 
 

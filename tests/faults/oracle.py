@@ -2,8 +2,7 @@
 
 Works on snapshots: every row of the tests' own models, read from its home past any cache.
 What a delete means is worked out here again, in plain sets and by the fields' policies
-alone, so that nothing of ``xdbrel.cascade`` judges itself. Generic relations are not known
-here, and nothing vetoes.
+alone, so that nothing of ``xdbrel.cascade`` judges itself. Nothing vetoes here.
 
 ``after``              what a snapshot becomes when these rows are deleted
 ``outcome``            "gone" or "stands" where one delete was tried; anything else fails
@@ -19,9 +18,17 @@ from unittest import mock
 
 from django.apps import apps
 from django.contrib.auth.models import User
+from django.contrib.contenttypes.fields import GenericRelation
+from django.contrib.contenttypes.models import ContentType
 from django.db import connections, models, router
 
-from xdbrel import keys, placement, relations
+from xdbrel import (
+    CrossDBCompositeForeignKey,
+    CrossDBGenericForeignKey,
+    keys,
+    placement,
+    relations,
+)
 from xdbrel.caching import uncached
 from xdbrel.models import CascadeIntent
 
@@ -72,11 +79,13 @@ class Link:
     def key_of(self, row: Row) -> Any:
         return row[self.field.attname]
 
-    def value_set(self) -> Any:
-        """Return what a source's key becomes; what a callable gives is not known here."""
+    def emptied(self, row: Row) -> Row:
+        """Return what a source becomes; what a callable gives is not known here."""
         if self.policy is models.SET_NULL:
-            return None
-        return self.field.get_default() if self.policy is models.SET_DEFAULT else mock.ANY
+            value = None
+        else:
+            value = self.field.get_default() if self.policy is models.SET_DEFAULT else mock.ANY
+        return {**row, self.field.attname: value}
 
     def target_key(self, snapshot: Snapshot, pk: Any) -> Any:
         """Return the key by which sources know the target row ``pk``."""
@@ -85,6 +94,53 @@ class Link:
             # A column of the parent's, whose row has the same primary key.
             model = next(iter(model._meta.parents))
         return snapshot[model][pk][attname]
+
+
+@dataclass(frozen=True)
+class Composite(Link):
+    """A relation over several columns; a source with a NULL among them has no key."""
+
+    def key_of(self, row: Row) -> Any:
+        key = tuple(row[column.attname] for column in self.field.local_related_fields)
+        return None if None in key else key
+
+    def emptied(self, row: Row) -> Row:
+        columns = self.field.local_related_fields
+        return {**row, **{column.attname: None for column in columns if column.null}}
+
+    def target_key(self, snapshot: Snapshot, pk: Any) -> Any:
+        row = snapshot[self.target][pk]
+        return tuple(row[column.attname] for column in self.field.foreign_related_fields)
+
+
+@dataclass(frozen=True)
+class Generic(Link):
+    """What a generic foreign key says of one model; a source of another's has no key."""
+
+    to: type[models.Model]
+    #: The id of the model's content type, as the sources hold it.
+    type_id: int
+
+    @property
+    def handle(self) -> str:
+        return f"{relations.handle_of(self.field)}[{self.to._meta.label}]"
+
+    @property
+    def target(self) -> type[models.Model]:
+        return self.to
+
+    @property
+    def policy(self) -> Any:
+        return models.CASCADE
+
+    def key_of(self, row: Row) -> Any:
+        kind = self.field.model._meta.get_field(self.field.ct_field).attname
+        if row[kind] != self.type_id or row[self.field.fk_field] is None:
+            return None
+        return self.to._meta.pk.to_python(row[self.field.fk_field])
+
+    def target_key(self, snapshot: Snapshot, pk: Any) -> Any:
+        return pk
 
 
 def tested_models() -> list[type[models.Model]]:
@@ -107,10 +163,15 @@ def snapshot(of: Iterable[type[models.Model]] | None = None) -> Snapshot:
     with uncached():
         for model in tested_models() if of is None else of:
             columns = [field.attname for field in model._meta.local_concrete_fields]
-            pk = model._meta.pk.attname
             rows = model._base_manager.using(placement.home(model)).order_by()
-            found[model] = {row[pk]: row for row in rows.values(*columns)}
+            found[model] = {_pk_of(model, row): row for row in rows.values(*columns)}
     return found
+
+
+def _pk_of(model: type[models.Model], row: Row) -> Any:
+    """Return a row's primary key, a tuple where it is of several columns."""
+    pk = tuple(row[field.attname] for field in model._meta.pk_fields)
+    return pk if len(pk) > 1 else pk[0]
 
 
 def after(before: Snapshot, *gone: Root) -> Snapshot:
@@ -128,7 +189,7 @@ def after(before: Snapshot, *gone: Root) -> Snapshot:
             missing = {link.target_key(before, pk) for model, pk in dead if model is link.target}
             for pk, row in changed[link.source].items():
                 if link.key_of(row) in missing:
-                    changed[link.source][pk] = {**row, link.field.attname: link.value_set()}
+                    changed[link.source][pk] = link.emptied(row)
     return changed
 
 
@@ -259,6 +320,20 @@ def _links(snapshot: Snapshot) -> Iterator[Link]:
                 link = Link(field)
                 if link.target in snapshot:
                     yield link
+        for field in (*model._meta.local_fields, *model._meta.private_fields):
+            if isinstance(field, CrossDBCompositeForeignKey):
+                if field.model is model and (link := Composite(field)).target in snapshot:
+                    yield link
+            elif isinstance(field, CrossDBGenericForeignKey):
+                yield from _generic_links(field, snapshot)
+
+
+def _generic_links(field: Any, snapshot: Snapshot) -> Iterator[Link]:
+    types = ContentType.objects.db_manager(placement.home(ContentType))
+    for target in snapshot:
+        for back in target._meta.private_fields:
+            if isinstance(back, GenericRelation) and back.remote_field.model is field.model:
+                yield Generic(field, target, types.get_for_model(target).pk)
 
 
 def _named(root: Root) -> tuple[type[models.Model], Any]:

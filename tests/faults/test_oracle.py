@@ -1,17 +1,23 @@
 """The oracle itself: it tells a delete from none, and neither from anything between."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import connections
 
 from tests.apps.blog.models import Comment, Essay, Post
+from tests.apps.climate.models import Region, Weather
 from tests.apps.knots.models import Owner, Ticket
+from tests.apps.notes.models import Gadget, Thing
 from tests.apps.people.models import Member, Person
 from tests.apps.shop.models import Order, Profile, Review
-from tests.faults import oracle
+from tests.faults import corners, oracle
 from xdbrel.models import CascadeIntent
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
+
+NO_TIME, ONE_HOUR = timedelta(0), timedelta(hours=1)
 
 
 @pytest.fixture
@@ -102,3 +108,28 @@ def test_a_lost_source_of_a_living_target_is_named(ada):
     with pytest.raises(AssertionError) as caught:
         oracle.assert_consistent(before, roots=[User])
     assert f"shop.Profile {key} is missing: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("corner", "target", "handle", "keys"),
+    [
+        (
+            "climate",
+            Weather,
+            "climate.Trip.weather",
+            {(place, corners.LONG_AGO + hour) for place in "AB" for hour in (NO_TIME, ONE_HOUR)},
+        ),
+        ("climate", Region, "climate.Trip.region", {("us", 1), ("us", 2)}),
+        ("notes", Thing, "notes.Note.about[notes.Thing]", {1, 2}),
+        ("notes", Gadget, "notes.Note.about[notes.Gadget]", set(corners.GADGETS)),
+    ],
+)
+def test_keys_of_several_columns_and_of_several_models(corner, target, handle, keys):
+    corners.build(corner)
+    assert oracle.orphans(oracle.snapshot(corners.CORNERS[corner])) == {}
+    corners.wipe(target)
+    found = oracle.orphans(oracle.snapshot(corners.CORNERS[corner]))
+    assert found.pop(handle) == keys
+    # Labels are about things as well.
+    assert set(found) <= {"notes.Label.subject[notes.Thing]"}
+    corners.clear(corners.CORNERS[corner])

@@ -23,8 +23,10 @@ from django.db.models.signals import post_delete, pre_delete
 import xdbrel
 from tests.apps.archive.models import Shelf
 from tests.apps.blog.models import Comment, Letter, Post
+from tests.apps.climate.models import Region, Trip, Weather
 from tests.apps.clubs.models import Club, Membership, Reader
 from tests.apps.knots.models import Album, Artist, Owner, Player, Song, Team, Ticket
+from tests.apps.notes.models import Gadget, Note, Thing
 from tests.apps.people.models import Bookmark, Member, Person
 from tests.apps.shop.models import Invoice, Order, Review
 from tests.faults import corners, oracle
@@ -233,6 +235,27 @@ SCENARIOS = (
     ),
     Scenario("reader", "clubs", lambda: Reader(pk=1, slug="r1").delete(), ((Reader, 1),)),
     Scenario("club", "clubs", lambda: Club(pk=1).delete(), ((Club, 1),), heard=(Membership,)),
+    Scenario(
+        "weather",
+        "climate",
+        lambda: Weather(place="A", hour=LONG_AGO).delete(),
+        ((Weather, ("A", LONG_AGO)),),
+    ),
+    Scenario(
+        "region",
+        "climate",
+        lambda: Region(pk=1, country="us", number=1).delete(),
+        ((Region, 1),),
+        heard=(Trip,),
+    ),
+    Scenario("thing", "notes", lambda: Thing(pk=1).delete(), ((Thing, 1),)),
+    Scenario(
+        "gadget",
+        "notes",
+        lambda: Gadget(pk=corners.GADGETS[0]).delete(),
+        ((Gadget, corners.GADGETS[0]),),
+        heard=(Note,),
+    ),
     Scenario("target in atomic", "users", in_atomic("default"), ADA_GONE),
     Scenario("source in atomic", "users", in_atomic("blog"), ADA_GONE),
     Scenario("both in atomic", "users", in_atomic("shop", "blog", "default"), ADA_GONE),
