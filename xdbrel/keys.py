@@ -69,7 +69,18 @@ def key_field(field: models.Field[Any, Any]) -> models.Field[Any, Any]:
 
 
 class KeySet(Sequence[Any]):
-    """Keys that know a way of their own into a statement, by which nobody makes them objects."""
+    """Keys that know a way of their own into a statement, by which nobody makes them objects.
+
+    ``_keys`` makes them such for who needs that after all.
+    """
+
+    _keys: Any
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._keys[place]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._keys)
 
     def test(
         self, column: str, field: models.Field[Any, Any], connection: BaseDatabaseWrapper

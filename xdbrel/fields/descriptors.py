@@ -24,7 +24,7 @@ mode protocols; what a dangling key means is the field's to say (``dangling``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -47,6 +47,28 @@ def only_queryset(querysets: Sequence[Any] | None) -> Any:
             "querysets argument of get_prefetch_querysets() should have a length of 1."
         )
     return querysets[0]
+
+
+def queryset_to_prefetch(
+    querysets: Sequence[Any] | None, own: Callable[[], Any], instances: Sequence[models.Model]
+) -> Any:
+    """Return what a related manager prefetches: the queryset that it is given, or its own."""
+    given = only_queryset(querysets)
+    queryset = given if given is not None else own()
+    queryset._add_hints(instance=instances[0])
+    return queryset
+
+
+def unsliced(queryset: Any) -> Any:
+    """Return a queryset that can be filtered still.
+
+    A Prefetch's own may be sliced, and its rows are there already. Django's has lost its limits
+    by now; this one is used again for the next chunk.
+    """
+    if queryset.query.is_sliced:
+        queryset = queryset._chain()
+        queryset.query.clear_limits()
+    return queryset
 
 
 def pinned(manager: Any, queryset: Any) -> Any:
@@ -259,20 +281,14 @@ def create_cross_db_manager(superclass: Any, rel: Any) -> type[Any]:
 
     class CrossDBRelatedManager(base):  # type: ignore[misc]
         def _apply_rel_filters(self, queryset: Any) -> models.QuerySet[Any]:
-            if queryset.query.is_sliced:
-                # A Prefetch's own queryset, whose rows are there already. Django's has lost
-                # its limits by now; this one is used again for the next chunk.
-                queryset = queryset._chain()
-                queryset.query.clear_limits()
-            filtered: models.QuerySet[Any] = super()._apply_rel_filters(pinned(self, queryset))
+            placed = pinned(self, unsliced(queryset))
+            filtered: models.QuerySet[Any] = super()._apply_rel_filters(placed)
             return filtered
 
         def get_prefetch_querysets(
             self, instances: list[Any], querysets: Sequence[Any] | None = None
         ) -> tuple[Any, ...]:
-            given = only_queryset(querysets)
-            queryset: Any = given if given is not None else super(base, self).get_queryset()
-            queryset._add_hints(instance=instances[0])
+            queryset = queryset_to_prefetch(querysets, super(base, self).get_queryset, instances)
             field = self.field
             groups = Groups(instances, queryset, queryset._db or self._db)
             key_of_row, key_of_instance = groups.matching(

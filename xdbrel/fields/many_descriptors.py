@@ -27,7 +27,7 @@ from django.utils.functional import cached_property
 from xdbrel import keys, placement
 from xdbrel.caching import uncached
 from xdbrel.compat import with_globals
-from xdbrel.fields.descriptors import only_queryset, pinned
+from xdbrel.fields.descriptors import pinned, queryset_to_prefetch, unsliced
 from xdbrel.fields.fetch import Groups, fetch
 from xdbrel.fields.verify import is_known, known_to_exist, verify_keys
 from xdbrel.placement import PlacedRouter
@@ -93,20 +93,14 @@ def create_cross_db_many_manager(superclass: Any, rel: Any, reverse: bool) -> ty
             return queryset
 
         def _apply_rel_filters(self, queryset: Any) -> models.QuerySet[Any]:
-            if queryset.query.is_sliced:
-                # A Prefetch's own queryset, whose rows are there already. Django's has lost
-                # its limits by now; this one is used again for the next chunk.
-                queryset = queryset._chain()
-                queryset.query.clear_limits()
-            filtered: models.QuerySet[Any] = super()._apply_rel_filters(pinned(self, queryset))
+            placed = pinned(self, unsliced(queryset))
+            filtered: models.QuerySet[Any] = super()._apply_rel_filters(placed)
             return filtered
 
         def get_prefetch_querysets(
             self, instances: list[Any], querysets: Sequence[Any] | None = None
         ) -> tuple[Any, ...]:
-            given = only_queryset(querysets)
-            queryset: Any = given if given is not None else super(base, self).get_queryset()
-            queryset._add_hints(instance=instances[0])
+            queryset = queryset_to_prefetch(querysets, super(base, self).get_queryset, instances)
             key = self.source_field
             attribute = f"_prefetch_related_val_{key.attname}"
             groups = Groups(instances, queryset, queryset._db or self._db)

@@ -12,7 +12,7 @@ Both are sequences of the keys, for who needs these after all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -97,12 +97,6 @@ class KeyArray(keys.KeySet):
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, place: Any) -> Any:
-        return self._keys[place]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._keys)
-
 
 class KeyBitmap(keys.KeySet):
     """Integers as bits: ``words`` by their number, where word 0 begins with key 0."""
@@ -151,12 +145,6 @@ class KeyBitmap(keys.KeySet):
 
     def __len__(self) -> int:
         return self._length
-
-    def __getitem__(self, place: Any) -> Any:
-        return self._keys[place]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._keys)
 
 
 def _spelled(text: str) -> Sequence[str]:

@@ -13,7 +13,7 @@ from django.contrib.contenttypes import fields as django_generic
 from xdbrel import content_types, placement
 from xdbrel.compat import with_globals
 from xdbrel.content_types import TypeId
-from xdbrel.fields.descriptors import only_queryset
+from xdbrel.fields.descriptors import queryset_to_prefetch
 from xdbrel.fields.fetch import Groups, fetch
 from xdbrel.fields.generic.key import as_key_of
 from xdbrel.placement import placed_router
@@ -83,9 +83,7 @@ def create_generic_manager(superclass: Any, rel: Any) -> type[Any]:
         def get_prefetch_querysets(
             self, instances: list[Any], querysets: Sequence[Any] | None = None
         ) -> tuple[Any, ...]:
-            given = only_queryset(querysets)
-            queryset: Any = given if given is not None else super(base, self).get_queryset()
-            queryset._add_hints(instance=instances[0])
+            queryset = queryset_to_prefetch(querysets, super(base, self).get_queryset, instances)
             pinned = queryset._db or self._db
             column = self.model._meta.get_field(self.object_id_field_name)
             pk = instances[0]._meta.pk
