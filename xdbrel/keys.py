@@ -11,7 +11,7 @@ as a row of values. Where keys lead is for ``xdbrel.relations`` and ``xdbrel.pla
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -226,11 +226,7 @@ def encode(values: Iterable[Any], field: models.Field[Any, Any]) -> list[Any]:
     """Return keys of ``field`` as values that JSON carries, to the last microsecond."""
     field = key_field(field)
     if isinstance(field, CompositePrimaryKey):
-        rows = list(values)
-        parts = zip(*rows, strict=True)
-        fields = columns_of(field)
-        by_column = [encode(part, one) for part, one in zip(parts, fields, strict=False)]
-        return [list(row) for row in zip(*by_column, strict=True)]
+        return list(map(list, _column_by_column(encode, values, field)))
     if isinstance(field, _INTEGERS):
         return [
             _integer(value, field) if isinstance(value, str) else field.get_prep_value(value)
@@ -249,13 +245,21 @@ def decode(values: Iterable[Any], field: models.Field[Any, Any]) -> list[Any]:
     """Return what ``encode`` was given: the keys as Python values of ``field``."""
     field = key_field(field)
     if isinstance(field, CompositePrimaryKey):
-        parts = zip(*values, strict=True)
-        fields = columns_of(field)
-        by_column = [decode(part, one) for part, one in zip(parts, fields, strict=False)]
-        return list(zip(*by_column, strict=True))
+        return _column_by_column(decode, values, field)
     if _is_plain(field, _INTEGERS):
         return [value if type(value) is int else _integer(value, field) for value in values]
     return [field.to_python(value) for value in values]
+
+
+def _column_by_column(
+    convert: Callable[[Iterable[Any], Any], list[Any]], values: Iterable[Any], field: Any
+) -> list[tuple[Any, ...]]:
+    """Return tuples whose parts each went through ``convert`` as keys of their own column."""
+    rows = list(values)
+    if not rows:
+        return []
+    parts = zip(zip(*rows, strict=True), columns_of(field), strict=True)
+    return list(zip(*(convert(part, column) for part, column in parts), strict=True))
 
 
 def decode_any(values: Iterable[Any], field: models.Field[Any, Any]) -> list[Any]:

@@ -3,6 +3,7 @@
 import pytest
 from django.db import OperationalError, connections
 from django.db.models import Count, Q, Window
+from django.test.utils import CaptureQueriesContext
 
 from tests.apps.blog.models import Translation
 from tests.apps.library.models import Author, Book, Sale
@@ -81,3 +82,21 @@ def test_a_database_that_could_not_answer_is_asked_again():
         # The one that was lost is asked again, the second time and no more.
         assert counts[1] == counts[2]
     assert asked.count(asked[0]) == 2
+
+
+def test_a_walk_that_is_given_up_leaves_the_order(monkeypatch):
+    """Hardly any of its rows do, so that an index of the order is no way to those that do."""
+    for name, figure in {"PAGE_KEYS": 0, "FEW": 0, "FIRST_STEP": 1, "STEP": 2}.items():
+        monkeypatch.setattr(limits, name, figure)
+    monkeypatch.setattr(limits, "PATIENCE", 2)
+    ada, bob = (Author.objects.create(name=name) for name in ("Ada", "Bob"))
+    Book.objects.bulk_create(Book(title=f"b{number}", author=bob) for number in range(9))
+    Book.objects.bulk_create(Book(title=title, author=ada) for title in ("z", "y", "x"))
+    with CaptureQueriesContext(connections["blog"]) as captured:
+        found = [book.title for book in Book.objects.filter(author=ada).order_by("title")[:2]]
+        by_ada = Book.objects.filter(author__name="Ada")
+        assert [book.title for book in by_ada.order_by("title")[:2]] == found == ["x", "y"]
+        assert [book.title for book in by_ada.order_by("-title", "pk")[1:3]] == ["y", "x"]
+        assert by_ada.order_by("title").reverse()[0].title == "z"
+    orders = [query["sql"].partition("ORDER BY")[2] for query in captured]
+    assert sum(order.strip().startswith("COALESCE(") for order in orders) >= 1
