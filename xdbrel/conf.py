@@ -120,6 +120,15 @@ def given() -> Mapping[str, Any]:
     return value
 
 
+def kept() -> Any:
+    """Return the ``settings.XDBREL`` that Django keeps since it was last read, if it was.
+
+    It is another object after each change. Where the project has none it costs nothing, while
+    ``given()`` has Django look for it, and fail, each time.
+    """
+    return vars(django_settings).get("XDBREL")
+
+
 class Settings:
     """The settings that a project may give in ``XDBREL``."""
 

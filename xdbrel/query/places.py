@@ -16,8 +16,7 @@ from django.apps import apps
 from django.db import connections, models
 from django.db import router as django_router
 
-from xdbrel import placement
-from xdbrel.conf import given
+from xdbrel import conf, placement
 from xdbrel.exceptions import HomeError
 
 #: Whether there is more than one database.
@@ -26,6 +25,8 @@ _several: bool | None = None
 #: where does not change while a project runs. Where they name homes alone, they are asked
 #: each time, since a home may depend on the request.
 _allowed: dict[tuple[type[models.Model], str], bool | None] = {}
+#: What became of it for the one table of a query: asked of each query of one table.
+_may_be_here: dict[tuple[type[models.Model], str], bool] = {}
 _asked: tuple[Any, Any] = (None, None)
 #: Whether the routers let a model live in several databases, by their own words.
 _in_several: dict[type[models.Model], bool] = {}
@@ -46,8 +47,7 @@ def forget(**kwargs: Any) -> None:
     """Forget what was found out: the settings changed."""
     global _several
     _several = None
-    _allowed.clear()
-    _in_several.clear()
+    _forget_routers()
     _standing.clear()
 
 
@@ -91,9 +91,16 @@ def may_be_here(model: type[models.Model] | None, alias: str) -> bool:
     A quick look for queries of one table. Models that no app has, those of a migration's
     state and of Django's record of migrations, are where the query says.
     """
-    if model is None or model._meta.apps is not apps:
+    if model is None:
         return True
-    return _said(model._meta.concrete_model or model, alias) is not False
+    _heed_changes()
+    known = _may_be_here.get((model, alias))
+    if known is None:
+        if model._meta.apps is not apps:
+            return True
+        known = _said(model._meta.concrete_model or model, alias) is not False
+        _may_be_here[model, alias] = known
+    return known
 
 
 def stands(model: type[models.Model], alias: str) -> bool:
@@ -145,11 +152,16 @@ def _has_several_places(model: type[models.Model]) -> bool:
 def _heed_changes() -> None:
     """Forget what the routers said, if there are others, or other settings of ours."""
     global _asked
-    routers, homes = django_router.routers, given()
-    if _asked[0] is not routers or _asked[1] is not homes:
-        _allowed.clear()
-        _in_several.clear()
-        _asked = (routers, homes)
+    if _asked[0] is not django_router.routers or _asked[1] is not conf.kept():
+        _forget_routers()
+        conf.given()
+        _asked = (django_router.routers, conf.kept())
+
+
+def _forget_routers() -> None:
+    _allowed.clear()
+    _may_be_here.clear()
+    _in_several.clear()
 
 
 def model_of(query: Any, entry: Any) -> type[models.Model] | None:
