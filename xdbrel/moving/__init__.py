@@ -11,7 +11,7 @@
 ``collisions``  what stands at the destination already
 ``renumber``    new keys for what collides, and for all that points there
 ``record``      the durable row of a move, and whose it is
-``carry``       copies batches, and brings both ends to the same state again
+``carrying``    copies batches, and brings both ends to the same state again
 ``decide``      which end is right, of one row
 ``removal``     the source's rows go, once the destination has them
 ``abandon``     takes the copies of an unfinished move back

@@ -9,13 +9,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from django.db import transaction
-
 from xdbrel.caching import uncached
 from xdbrel.cascade.graph import concrete
 from xdbrel.moving import plan, record, sequences, service
-from xdbrel.moving.carry import Carrier
-from xdbrel.moving.parts import Part, own_writes
+from xdbrel.moving.carrying.blocks import changing, together
+from xdbrel.moving.carrying.carrier import Carrier
+from xdbrel.moving.parts import Part
 from xdbrel.moving.record import AT_BOTH, Status, unpacked
 from xdbrel.moving.result import MoveResult
 
@@ -74,7 +73,7 @@ def _take_back_all(carrier: Carrier, *, dry_run: bool) -> dict[str, int]:
         if removing and dry_run:
             break
         for group in reversed(carrier.plan.groups):
-            with carrier.together(group, carrier.plan.destination):
+            with together(carrier, group, carrier.plan.destination):
                 for part in reversed(group):
                     number = _take_back(carrier, part, removing=removing)
                     counts[part.label] = number or counts.get(part.label, 0)
@@ -96,13 +95,8 @@ def _take_back(carrier: Carrier, part: Part, *, removing: bool) -> int:
                     part.label,
                 )
         if removing:
-            alias = part.destination
-            with (
-                carrier.writing(part, alias),
-                transaction.atomic(using=alias),
-                own_writes(alias, captured=carrier.captured[alias]),
-            ):
-                part.delete(there, alias)
+            with changing(carrier, part, part.destination):
+                part.delete(there, part.destination)
         number += len(there)
     return number
 

@@ -11,15 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import models, transaction
+from django.db import models
 
 from xdbrel import keys
 from xdbrel.models import MoveBatch
 from xdbrel.moving import edges
-from xdbrel.moving.carry import Carrier, State, unwatched
+from xdbrel.moving.carrying.blocks import changing, unwatched
+from xdbrel.moving.carrying.carrier import Carrier
+from xdbrel.moving.carrying.state import State, look, refuse
 from xdbrel.moving.decide import Step
 from xdbrel.moving.exceptions import StillPointedAt, WriteFailed
-from xdbrel.moving.parts import Part, own_writes
+from xdbrel.moving.parts import Part
 from xdbrel.moving.record import AT_BOTH, BatchStatus
 from xdbrel.moving.refusals import staying
 from xdbrel.relations import handle_of
@@ -61,13 +63,8 @@ class Remover:
 
     def _remove_alone(self, part: Part, batch: MoveBatch) -> int | None:
         """Remove a batch; None where it stays for now."""
-        using = part.source
         try:
-            with (
-                self.carrier.writing(part, using),
-                transaction.atomic(using=using),
-                own_writes(using, captured=self.carrier.captured[using]),
-            ):
+            with changing(self.carrier, part, part.source):
                 return self._remove(part, batch)
         except WriteFailed as error:
             if not error.is_integrity:
@@ -80,12 +77,7 @@ class Remover:
         using = group[0].source
         removed: list[tuple[Part, int | None]] = []
         try:
-            with (
-                self.carrier.writing(group[0], using),
-                transaction.atomic(using=using),
-                unwatched(using),
-                own_writes(using, captured=self.carrier.captured[using]),
-            ):
+            with changing(self.carrier, group[0], using), unwatched(using):
                 for part in reversed(group):
                     for batch in self.carrier.record.each(part, *AT_BOTH):
                         removed.append((part, self._remove(part, batch)))
@@ -100,8 +92,8 @@ class Remover:
     def _remove(self, part: Part, batch: MoveBatch) -> int | None:
         """Remove a batch in the open transaction; None where it is to be copied again."""
         record = self.carrier.record
-        state = self.carrier.state(part, batch, lock=True)
-        self.carrier.refuse(part, state)
+        state = look(self.carrier, part, batch, lock=True)
+        refuse(part, state)
         if batch.status != BatchStatus.VERIFIED or not self._is_settled(part, state):
             return None
         self._check_dependants(part, list(state.source))

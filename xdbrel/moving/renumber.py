@@ -19,7 +19,7 @@ from xdbrel.cascade import key_changes
 from xdbrel.cascade.graph import concrete
 from xdbrel.exceptions import HomeError
 from xdbrel.moving import edges, sequences
-from xdbrel.moving.carry import unwatched
+from xdbrel.moving.carrying.blocks import unwatched
 from xdbrel.moving.generic import content_types
 from xdbrel.moving.parts import Part, is_captured, own_writes
 from xdbrel.moving.plan import Plan

@@ -20,7 +20,10 @@ from xdbrel.caching import uncached
 from xdbrel.cascade.graph import concrete
 from xdbrel.exceptions import HomeError
 from xdbrel.moving import collisions, plan, record, renumber, sequences
-from xdbrel.moving.carry import Carrier
+from xdbrel.moving.carrying.carrier import Carrier
+from xdbrel.moving.carrying.copy import copy
+from xdbrel.moving.carrying.gone import delete_gone
+from xdbrel.moving.carrying.verify import verify
 from xdbrel.moving.exceptions import CannotMove, RowsCollide, StillWritten
 from xdbrel.moving.parts import is_captured
 from xdbrel.moving.plan import Plan
@@ -204,12 +207,12 @@ def _copy(
     carrier: Carrier, headroom: int, *, both_ways: bool = False, going_on: bool = False
 ) -> None:
     for group in carrier.plan.groups:
-        carrier.copy(group, both_ways=both_ways, going_on=going_on)
+        copy(carrier, group, both_ways=both_ways, going_on=going_on)
     for group in reversed(carrier.plan.groups):
-        carrier.delete_gone(group)
+        delete_gone(carrier, group)
     counts, checksums = {}, {}
     for part in carrier.plan.parts:
-        counts[part.label], checksums[part.label] = carrier.verify(part)
+        counts[part.label], checksums[part.label] = verify(carrier, part)
         sequences.carry_over(part, headroom=headroom)
     if carrier.record.row.status != Status.REMOVING:
         carrier.record.keep(counts=counts, checksums=checksums)
