@@ -54,6 +54,7 @@ TITLES = {
     "page late": "page, all matches at the end",
     "page mute": "page, too few matches",
     "order": "ordered by the other side",
+    "order sorted": "ordered by the other side, which has no such index",
     "group": "grouped by the other side",
     "top": "grouped, the first 20",
     "count rare": "count, 10 users match",

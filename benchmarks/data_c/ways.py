@@ -99,12 +99,12 @@ def _count(prefix: str) -> Case:
     return Case({**_called(plain), "array": by_array, "in": by_in, "table": by_table}, int)
 
 
-def _order() -> Case:
+def _order(column: str) -> Case:
     def plain(objects: Any) -> Any:
-        return list(objects.order_by("author__username")[:PAGE])
+        return list(objects.order_by(f"author__{column}")[:PAGE])
 
     def naive() -> Any:
-        names = dict(User.objects.values_list("id", "username"))
+        names = dict(User.objects.values_list("id", column))
         authors = PlainPost.objects.values_list("id", "author_id").iterator()
         first = heapq.nsmallest(PAGE, authors, key=lambda row: names[row[1]])
         found = PlainPost.objects.in_bulk([key for key, _ in first])
@@ -113,7 +113,7 @@ def _order() -> Case:
     def by_array() -> Any:
         """Users in their order, the posts of so many at a time."""
         page: list[Any] = []
-        users = User.objects.order_by("username").values_list("id", flat=True)
+        users = User.objects.order_by(column).values_list("id", flat=True)
         for start in itertools.count(0, BATCH):
             ranks = {key: rank for rank, key in enumerate(users[start : start + BATCH])}
             condition, parameter = _among("posts", "author_id", list(ranks))
@@ -126,11 +126,11 @@ def _order() -> Case:
         return page
 
     def by_table() -> Any:
-        with _brought(["id", "username"]):
+        with _brought(["id", column]):
             return list(
                 PlainPost.objects.raw(
                     f"SELECT data_c_post.* FROM data_c_post JOIN shipped "
-                    f"ON shipped.id = author_id ORDER BY shipped.username LIMIT {PAGE}"
+                    f"ON shipped.id = author_id ORDER BY shipped.{column} LIMIT {PAGE}"
                 )
             )
 
@@ -216,7 +216,8 @@ def cases() -> dict[str, Case]:
         "page many": _page("many"),
         "page late": _page("late"),
         "page mute": _page("mute"),
-        "order": _order(),
+        "order": _order("username"),
+        "order sorted": _order("email"),
         "group": _group(),
         "top": _top(),
         "count rare": _count("rare"),
@@ -267,7 +268,9 @@ class _brought:
     def __enter__(self) -> None:
         self.atomic.__enter__()
         connection = connections["posts"]
-        types = self.columns.replace("id", "id bigint").replace("username", "username text")
+        types = ", ".join(
+            f"{name} {'bigint' if name == 'id' else 'text'}" for name in self.columns.split(", ")
+        )
         with connection.cursor() as cursor:
             cursor.execute(f"CREATE TEMPORARY TABLE shipped ({types})")
             if connection.vendor == "postgresql":
