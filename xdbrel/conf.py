@@ -222,7 +222,8 @@ class Settings:
     )
     SCAN_READERS = Setting[int](
         4,
-        "by how many connections one process's scan reads sources at once, in MariaDB and MySQL",
+        "by how many connections one process's scan reads at once: one to the targets' server "
+        "ahead, up to so many to sources in MariaDB and MySQL; 1 for the scan's own alone",
         least=1,
     )
     SCAN_MAX_LOAD = Setting[float](

@@ -12,7 +12,7 @@ from xdbrel.integrity.reading.words import BITS, FULL, Words
 def made(base, last, there):
     bits = {}
     for key in there:
-        number, bit = divmod(key - base, BITS)
+        number, bit = divmod(key, BITS)
         bits[number] = bits.get(number, 0) | 1 << bit
     return Words(base, last, bits)
 

@@ -8,23 +8,17 @@ several wait at once, and the target's database works meanwhile. What is asked i
 
 from __future__ import annotations
 
-import logging
-import queue
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import zip_longest
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from django.db import DatabaseError, InterfaceError, connections
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from xdbrel import keys
-from xdbrel.integrity.reading import sources, statement_time
+from xdbrel.integrity.reading import beside, sources
 from xdbrel.integrity.reading.ends import End
-
-logger = logging.getLogger(__name__)
 
 #: How many keys a connection looks up in one statement, beside others: a few dozen
 #: milliseconds of reading from a disk.
@@ -40,7 +34,7 @@ class Counting:
 
     readers: Readers
     parts: Sequence[list[int]]
-    begun: Sequence[Future[list[tuple[int, int]]]] = ()
+    begun: Sequence[beside.Rows] = ()
 
     def is_done(self) -> bool:
         """Tell whether the result is there, or nobody else works at it."""
@@ -64,13 +58,10 @@ class Readers:
 
     def __init__(self, source: End, number: int) -> None:
         self.source = source
-        connection = connections[source.using]
-        if connection.vendor not in _WAITING or connection.in_atomic_block:
+        if connections[source.using].vendor not in _WAITING or not beside.has_others(source):
             number = 1
         self.number = max(1, number)
-        self._idle: queue.SimpleQueue[BaseDatabaseWrapper] = queue.SimpleQueue()
-        self._made: list[BaseDatabaseWrapper] = []
-        self._threads: ThreadPoolExecutor | None = None
+        self._beside: beside.Beside | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -81,12 +72,9 @@ class Readers:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._threads is not None:
-            self._threads.shutdown(cancel_futures=True)
-            self._threads = None
-        for connection in self._made:
-            connection.close()
-        self._made.clear()
+        if self._beside is not None:
+            self._beside.close()
+            self._beside = None
 
     def enough(self) -> int:
         """Return of how many keys all connections have something to do."""
@@ -97,17 +85,12 @@ class Readers:
         if self.number == 1 or len(wanted) <= PART:
             return Counting(self, [list(wanted)])
         parts = list(keys.chunks(wanted, PART))
-        if self._threads is None:
-            self._threads = self._started()
-        begun = [
-            self._threads.submit(self._count, *sources.counting(self.source, part))
-            for part in parts
-        ]
+        if self._beside is None:
+            self._beside = beside.Beside(self.source, self.number)
+        begun = [self._beside.read(*sources.counting(self.source, part)) for part in parts]
         return Counting(self, parts, begun)
 
-    def finished(
-        self, part: Sequence[int], future: Future[list[tuple[int, int]]] | None
-    ) -> dict[int, int]:
+    def finished(self, part: Sequence[int], future: beside.Rows | None) -> dict[int, int]:
         """Return a part's numbers, counted by somebody else or else by the scan itself."""
         if future is not None:
             try:
@@ -115,42 +98,7 @@ class Readers:
             except (DatabaseError, InterfaceError) as error:
                 # The server may have no connection left to give. The scan has one: where
                 # that fails as well, its error counts.
-                self._read_alone(error)
+                if self.number > 1:
+                    self.number = 1
+                    beside.told_alone(self.source, error)
         return sources.count(self.source, part)
-
-    def _started(self) -> ThreadPoolExecutor:
-        for _ in range(self.number):
-            connection = connections[self.source.using].copy()
-            # Whichever thread is free takes whichever connection is.
-            connection.inc_thread_sharing()
-            self._made.append(connection)
-            self._idle.put(connection)
-        return ThreadPoolExecutor(self.number, thread_name_prefix="xdbrel-reader")
-
-    def _count(self, sql: str, params: Sequence[Any]) -> list[tuple[int, int]]:
-        connection = self._idle.get()
-        try:
-            if connection.connection is None:
-                statement_time.bound(connection)
-            with connection.cursor() as cursor:
-                cursor.execute(sql, params)
-                rows: list[tuple[int, int]] = cursor.fetchall()
-                return rows
-        finally:
-            self._idle.put(connection)
-
-    def _read_alone(self, error: Exception) -> None:
-        if self.number == 1:
-            return
-        self.number = 1
-        logger.warning(
-            "The scan of %s goes on by one connection to %s: %s",
-            self.source.relation.handle,
-            self.source.using,
-            error,
-            extra={
-                "action": "scan_alone",
-                "relation": self.source.relation.handle,
-                "alias": self.source.using,
-            },
-        )

@@ -7,7 +7,7 @@ asks there too. What the sources hold is for ``sources``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from django.db.models.lookups import Exact as Equals
 
 from xdbrel import keys
 from xdbrel.integrity.reading import tuples, words
+from xdbrel.integrity.reading.ahead import Ahead
 from xdbrel.integrity.reading.ends import KEY, LEAST, MOST, End, fetch, says_integer
 from xdbrel.integrity.reading.ranges import KeyRange
 from xdbrel.integrity.reading.words import Words
@@ -177,37 +178,45 @@ def present(target: End, first: Any, last: Any, limit: int, *, packed: bool) -> 
     return page.keys if len(page.keys) <= limit else None
 
 
-def windows(target: End, within: KeyRange) -> Iterator[Window]:
+def windows(target: End, within: KeyRange, readers: int = 1) -> Generator[Window, None, None]:
     """Yield a range of integer keys window by window, without a break.
+
+    Words of the next window are read while one is looked at, where ``readers`` is more than
+    one: by how many connections the scan may read at once.
 
     Where keys are dense one statement hands out the words of some hundred thousand. Where
     they are thin it is a window function that finds the gaps of as many rows. The row that
     such a window begins with is looked at again: where it was deleted in the meantime, the
     keys up to the next row are a gap that neither window would show.
     """
+    with Ahead(target, readers, distinct=not _is_unique(target)) as ahead:
+        yield from _windows(target, within, ahead)
+
+
+def _windows(target: End, within: KeyRange, ahead: Ahead) -> Iterator[Window]:
     start = _next(target, within)
     if start is None:
         yield _gap(within)
         return
+    limit = MOST if within.upto is None else within.upto
     if start - 1 != within.after and start > LEAST:
         yield _gap(KeyRange(within.after, start - 1))
     dense = True
     while start is not None:
         if dense:
-            last = min(start + SPAN - 1, MOST if within.upto is None else within.upto)
-            found = words.read(target, start, last, distinct=not _is_unique(target))
+            last = min(start + SPAN - 1, limit)
+            found = ahead.read(start, last, limit)
             rows = len(found)
             dense = rows * THIN >= last - start + 1
             top = found.top()
-            if dense and last - top < words.BITS and last not in (within.upto, MOST):
+            if dense and last - top < words.BITS and last != limit:
                 yield Window(KeyRange(start - 1, last), rows, words=found)
                 start = last + 1
                 continue
             # Here keys end, for now: the next one may be far away.
             if rows:
                 yield Window(KeyRange(start - 1, top), rows, words=replace(found, last=top))
-            ended = last in (within.upto, MOST)
-            start = None if ended else _next(target, KeyRange(last, within.upto))
+            start = None if last == limit else _next(target, KeyRange(last, within.upto))
             upto = within.upto if start is None else start - 1
             if top != upto:
                 yield _gap(KeyRange(top, upto))

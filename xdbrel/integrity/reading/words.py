@@ -6,8 +6,9 @@ its index once and hands out a sixty-fourth of the rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
@@ -19,29 +20,28 @@ from xdbrel.integrity.reading.ranges import KeyRange
 BITS = 64
 FULL = (1 << BITS) - 1
 
-# Dividing and shifting go by the distance from the window's first key, so that neither
-# negative keys nor the largest ones matter.
+# Shifting right rounds down, below zero as well; in MySQL and MariaDB it would make a negative
+# number a large one, so that the window's own first word is taken off before.
 _SQL = {
     "postgresql": (
-        "SELECT (k::bigint - {base}) >> 6, "
-        "bit_or(1::bigint << ((k::bigint - {base}) & 63)::integer) "
+        "SELECT k::bigint >> 6, bit_or(1::bigint << (k::bigint & 63)::integer) "
         "FROM ({keys}) AS s(k) GROUP BY 1"
     ),
     "mysql": (
-        "SELECT (s.{key} - {base}) >> 6 AS w, BIT_OR(1 << ((s.{key} - {base}) & 63)) "
-        "FROM ({keys}) AS s GROUP BY w ORDER BY NULL"
+        "SELECT CAST((s.{key} - {first}) >> 6 AS SIGNED) + {word} AS w, "
+        "BIT_OR(1 << (s.{key} & 63)) FROM ({keys}) AS s GROUP BY w ORDER BY NULL"
     ),
     # The bits' sum is their union as long as each key comes once.
-    "sqlite": (
-        "SELECT (s.{key} - {base}) >> 6, SUM(1 << ((s.{key} - {base}) & 63)) "
-        "FROM ({keys}) AS s GROUP BY 1"
-    ),
+    "sqlite": "SELECT s.{key} >> 6, SUM(1 << (s.{key} & 63)) FROM ({keys}) AS s GROUP BY 1",
 }
 
 
 @dataclass(frozen=True)
 class Words:
-    """The keys in ``[base, last]``: the number of each word that has any, and its bits."""
+    """The keys in ``[base, last]``: the number of each word that has any, and its bits.
+
+    Word 0 begins with key 0, whatever ``base`` is.
+    """
 
     base: int
     last: int
@@ -55,13 +55,13 @@ class Words:
         if not self.bits:
             return self.base - 1
         number = max(self.bits)
-        return self.base + number * BITS + self.bits[number].bit_length() - 1
+        return number * BITS + self.bits[number].bit_length() - 1
 
     def keys(self) -> list[int]:
         """Return the keys, in order."""
         found: list[int] = []
         for number in sorted(self.bits):
-            found.extend(_spelled(self.base + number * BITS, self.bits[number]))
+            found.extend(_spelled(number * BITS, self.bits[number]))
         return found
 
     def without(self, other: Words) -> Words:
@@ -73,9 +73,13 @@ class Words:
     def gaps(self) -> Iterator[KeyRange]:
         """Yield the ranges of missing keys, in order, apart from each other."""
         after = upto = self.base - 1
-        for number in range((self.last - self.base) // BITS + 1):
-            missing = FULL & ~self.bits.get(number, 0)
-            first = self.base + number * BITS
+        begins, ends = self.base // BITS, self.last // BITS
+        there = self.bits.get
+        for number in range(begins, ends + 1):
+            missing = FULL & ~there(number, 0)
+            first = number * BITS
+            if number == begins:
+                missing &= FULL << (self.base - first)
             while missing:
                 start = (missing & -missing).bit_length() - 1
                 rest = missing >> start
@@ -97,21 +101,39 @@ def read(end: End, base: int, last: int, *, distinct: bool) -> Words:
     ``distinct`` tells that many rows may hold one key: they are then brought down to one
     first, which is faster, and in SQLite necessary.
     """
+    asked = statement(end, base, last, distinct=distinct)
+    if asked is None:
+        return Words(base, last, {})
+    with connections[end.using].cursor() as cursor:
+        cursor.execute(*asked)
+        return of_rows(base, last, cursor.fetchall())
+
+
+def statement(
+    end: End, base: int, last: int, *, distinct: bool
+) -> tuple[str, Sequence[Any]] | None:
+    """Return the statement that ``read`` runs, and its parameters; None where no row can match."""
     rows = end.only_keys(end.rows(end.between(since=base, upto=last)))
     if distinct:
         rows = rows.distinct()
     try:
         sql, params = rows.query.get_compiler(using=end.using).as_sql()
     except EmptyResultSet:
-        return Words(base, last, {})
+        return None
     connection = connections[end.using]
-    statement = _SQL[connection.vendor].format(
-        base=f"({base})", keys=sql, key=connection.ops.quote_name(KEY)
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(statement, params)
-        # Some databases hand out words as signed numbers.
-        return Words(base, last, {number: int(bits) & FULL for number, bits in cursor.fetchall()})
+    word = base // BITS
+    return _SQL[connection.vendor].format(
+        first=f"({word * BITS})",
+        word=f"({word})",
+        keys=sql,
+        key=connection.ops.quote_name(KEY),
+    ), params
+
+
+def of_rows(base: int, last: int, rows: Iterable[tuple[int, int]]) -> Words:
+    """Return what the rows that such a statement gave tell of ``[base, last]``."""
+    # Some databases hand out words as signed numbers.
+    return Words(base, last, {number: int(bits) & FULL for number, bits in rows})
 
 
 def _spelled(first: int, bits: int) -> Iterator[int]:

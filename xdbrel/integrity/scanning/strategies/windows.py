@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,9 @@ WIDE_GAPS = 500
 #: Gaps are gathered over at most so many windows before they are probed.
 GATHERED = 16
 
+#: The same, where the target's next windows are being read meanwhile.
+SOON = 2
+
 #: Several connections read at most so many times what was gathered ahead of what is found.
 AHEAD = 4
 
@@ -40,14 +44,27 @@ def walk(
     source: End, target: End, within: KeyRange, worth_probing: Judge, readers: int
 ) -> Generator[Batch, None, None]:
     """Yield the batches of a range of keys, window by window of the target's."""
-    with Readers(source, readers) as reading:
-        yield from _walk(source, target, within, worth_probing, _Gathered(source, reading))
+    with (
+        Readers(source, readers) as reading,
+        closing(targets.windows(target, within, readers)) as there,
+    ):
+        yield from _walk(
+            source,
+            target,
+            there,
+            worth_probing,
+            _Gathered(source, reading, SOON if readers > 1 else GATHERED),
+        )
 
 
 def _walk(
-    source: End, target: End, within: KeyRange, worth_probing: Judge, gathered: _Gathered
+    source: End,
+    target: End,
+    windows: Iterator[targets.Window],
+    worth_probing: Judge,
+    gathered: _Gathered,
 ) -> Iterator[Batch]:
-    for window in targets.windows(target, within):
+    for window in windows:
         missing = None
         if window.words is not None:
             absent = window.words.last - window.words.base + 1 - window.rows
@@ -117,9 +134,10 @@ class _Gathered:
     database looks for those of the next.
     """
 
-    def __init__(self, source: End, reading: Readers) -> None:
+    def __init__(self, source: End, reading: Readers, windows: int) -> None:
         self.source = source
         self.reading = reading
+        self.windows = windows
         self.next = _Probe()
         self.begun: deque[_Probe] = deque()
 
@@ -139,7 +157,7 @@ class _Gathered:
         if (
             len(self.next.single) >= self.reading.enough()
             or len(self.next.wide) >= sources.RANGES
-            or self.next.windows >= GATHERED
+            or self.next.windows >= self.windows
         ):
             self._begin()
         while self.begun and (self.begun[0].is_due() or len(self.begun) > AHEAD):
