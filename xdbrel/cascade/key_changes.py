@@ -34,7 +34,7 @@ from django.db.models.functions import Cast
 
 from xdbrel import keys, placement, relations, routers, signals
 from xdbrel.caching import uncached
-from xdbrel.cascade import clock, guard, intents, key_holders, pauses
+from xdbrel.cascade import clock, graph, guard, intents, key_holders, pauses
 from xdbrel.cascade.apply import Work, apply, in_transaction, without_living
 from xdbrel.cascade.dispatch import hand_on
 from xdbrel.cascade.savepoint import savepoint
@@ -189,25 +189,31 @@ def follow(field: Any, pairs: Mapping[Any, Any], using: str) -> int:
     the caller's transaction on ``using``, the sources' database.
     """
     moved = 0
-    size = min(MOST_PAIRS, keys.chunk_size(using, field, parameters=3, listed=True))
+    column = field
+    if getattr(field, "is_generic", False):
+        # As the sources hold them, who may hold the keys of others as well.
+        column = field.key_column
+        pairs = dict(zip(field.held(pairs), field.held(pairs.values()), strict=True))
+    size = min(MOST_PAIRS, keys.chunk_size(using, column, parameters=3, listed=True))
     for chunk in _chunks(pairs, size):
-        olds = [old for old, _ in chunk]
-        sources = field.model._base_manager.using(using).filter(keys.KeyIn(F(field.attname), olds))
+        sources = field.model._base_manager.using(using).filter(
+            graph.holding(field, [old for old, _ in chunk])
+        )
         new: Any
         if len(chunk) == 1:
-            new = Value(chunk[0][1], output_field=field)
+            new = Value(chunk[0][1], output_field=column)
         else:
             new = Case(
                 *(
-                    When(Q(**{field.attname: old}), then=Value(new, output_field=field))
+                    When(Q(**{field.attname: old}), then=Value(new, output_field=column))
                     for old, new in chunk
                 ),
-                output_field=field,
+                output_field=column,
             )
             if connections[using].features.requires_casted_case_in_updates:
-                new = Cast(new, output_field=field)
+                new = Cast(new, output_field=column)
         # Wrapped, so that verify=True does not ask for targets that may have moved on.
-        moved += sources.update(**{field.attname: ExpressionWrapper(new, output_field=field)})
+        moved += sources.update(**{field.attname: ExpressionWrapper(new, output_field=column)})
     return moved
 
 

@@ -9,6 +9,7 @@
 ``parts``       one table of a move: its rows as they are read, written and deleted
 ``digests``     a row in a few bytes, the same on every kind of database
 ``collisions``  what stands at the destination already
+``holders``     what holds the keys of a table, and has to follow where they change
 ``renumber``    new keys for what collides, and for all that points there
 ``record``      the durable row of a move, and whose it is
 ``carrying``    copies batches, and brings both ends to the same state again

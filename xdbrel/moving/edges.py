@@ -1,8 +1,8 @@
-"""The plain relations that hold tables together inside one database.
+"""The relations that hold tables together, and those by which rows may go along.
 
 Owns what counts as an edge: a relation of Django's own, whose rows must be in one database.
-What crosses databases by declaration is none, and stays behind as it is. What edges mean for
-a move is for ``plan``.
+What crosses databases by declaration is none, and stays behind as it is, but for the rows
+between the sides of a many-to-many relation. What edges mean for a move is for ``plan``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 from django.apps import apps
 from django.db import models
 
-from xdbrel import keys
+from xdbrel import content_types, keys, placement
 from xdbrel.cascade.graph import concrete
+from xdbrel.relations import is_composite
 
 
 def tables() -> Iterator[type[models.Model]]:
@@ -42,9 +43,29 @@ def incoming(model: type[models.Model]) -> Iterator[Any]:
 def pointing(source: type[models.Model], targets: Iterable[type[models.Model]]) -> Iterator[Any]:
     """Yield the fields of ``source``'s table that point at one of ``targets``, crossing or not."""
     wanted = set(targets)
-    for field in source._meta.local_concrete_fields:
-        if isinstance(field, models.ForeignKey) and target(field) in wanted:
+    for field in relating(source):
+        if target(field) in wanted:
             yield field
+
+
+def relating(source: type[models.Model]) -> Iterator[Any]:
+    """Yield the fields by which rows of ``source``'s table point at others: of any columns."""
+    for field in source._meta.local_fields:
+        if isinstance(field, models.ForeignKey) or is_composite(field):
+            yield field
+
+
+def inseparable(model: type[models.Model]) -> Iterator[Any]:
+    """Yield the fields by which rows cannot be parted from what they point at."""
+    made_by = placement.made_by(model)
+    if made_by is not None:
+        # Beside the model that declares the field, or where that says; not beside the other.
+        if placement.through_home(model) is None:
+            yield model._meta.get_field(made_by.m2m_field_name())
+        return
+    for one in outgoing(model):
+        if model._meta.auto_created or is_parent_link(one):
+            yield one
 
 
 def target(field: Any) -> type[models.Model]:
@@ -69,21 +90,26 @@ def is_constraint(field: Any) -> bool:
 
 
 def generic(model: type[models.Model]) -> Iterator[Any]:
-    """Yield the generic foreign keys that ``model`` declares and that stay in its database."""
-    if not apps.is_installed("django.contrib.contenttypes"):
+    """Yield the generic foreign keys that ``model`` declares, crossing or not."""
+    if not content_types.installed():
         return
     # It declares a model, and cannot be imported where it is not installed.
     from django.contrib.contenttypes.fields import GenericForeignKey
 
     for field in model._meta.private_fields:
-        if isinstance(field, GenericForeignKey) and not getattr(field, "crosses_databases", False):
+        if isinstance(field, GenericForeignKey):
             yield field
 
 
 def all_generic() -> Iterator[Any]:
-    """Yield every plain generic foreign key of the installed models."""
+    """Yield every generic foreign key of the installed models, crossing or not."""
     for model in tables():
         yield from generic(model)
+
+
+def stays_beside(generic: Any) -> bool:
+    """Tell whether a generic foreign key is Django's own, whose rows are in one database."""
+    return not getattr(generic, "crosses_generically", False)
 
 
 def may_hold(held: models.Field[Any, Any], key: models.Field[Any, Any]) -> bool:

@@ -13,7 +13,9 @@ from django.db import connections, models
 from django.db.models import Q
 from django.db.models.functions import Cast
 
-from xdbrel import keys
+from xdbrel import content_types, keys
+from xdbrel.cascade.graph import concrete
+from xdbrel.content_types import alias_for
 from xdbrel.moving import edges
 from xdbrel.query.places import stands
 
@@ -26,15 +28,14 @@ def generically(
     ``whole`` tells that the targets are all of their table.
     """
     meta = targets.model._meta
-    type_id = content_types(using).get((meta.app_label, meta.model_name))
+    types = type_ids(generic, targets.model, using)
     key: Any = generic.model._meta.get_field(generic.fk_field)
-    content_type: Any = generic.model._meta.get_field(generic.ct_field)
-    if type_id is None or len(meta.pk_fields) > 1:
+    if not types or len(meta.pk_fields) > 1:
         return
     held, own = keys.key_field(key), keys.key_field(meta.pk)
     if not edges.may_hold(held, own):
         return
-    condition = Q(**{content_type.attname: type_id})
+    condition = Q(**{f"{type_field(generic).attname}__in": types})
     # Without a type for them, UUIDs are spelled otherwise in their own column than in a text.
     spelled = isinstance(own, models.UUIDField) and not isinstance(held, models.UUIDField)
     if whole or (spelled and not connections[using].features.has_native_uuid_field):
@@ -44,14 +45,29 @@ def generically(
     yield condition & Q(**{f"{generic.fk_field}__in": inside})
 
 
-def content_types(using: str) -> dict[tuple[str, str | None], Any]:
-    """Return the ids of the content types in a database, by their natural keys."""
-    if not apps.is_installed("django.contrib.contenttypes"):
-        return {}
-    # It declares a model, and cannot be imported where it is not installed.
-    from django.contrib.contenttypes.models import ContentType
+def type_field(generic: Any) -> Any:
+    """Return the field that names the content type of a generic foreign key."""
+    return generic.model._meta.get_field(generic.ct_field)
 
-    if not stands(ContentType, using):
+
+def type_ids(generic: Any, target: type[models.Model], using: str) -> list[Any]:
+    """Return the ids by which rows on ``using`` name a table's model.
+
+    Those of its proxies are among them where the generic foreign key tells these apart.
+    """
+    known = ids_of_types(alias_for(type_field(generic), using))
+    named = [target, *(_proxies(target) if not generic.for_concrete_model else ())]
+    found = (known.get((one._meta.app_label, one._meta.model_name)) for one in named)
+    return [one for one in found if one is not None]
+
+
+def _proxies(model: type[models.Model]) -> list[type[models.Model]]:
+    return [one for one in apps.get_models() if one._meta.proxy and concrete(one) is model]
+
+
+def ids_of_types(using: str) -> dict[tuple[str, str | None], Any]:
+    """Return the ids of the content types in a database, by their natural keys."""
+    if not content_types.installed() or not stands(content_types.model(), using):
         return {}
-    rows: Any = models.QuerySet(ContentType, using=using).order_by()
+    rows: Any = models.QuerySet(content_types.model(), using=using).order_by()
     return {(app, name): pk for app, name, pk in rows.values_list("app_label", "model", "pk")}

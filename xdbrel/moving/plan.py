@@ -166,7 +166,7 @@ class _Chosen:
                 model
                 for model in edges.tables()
                 if model not in going
-                and any(edges.target(one) in going for one in self._inseparable(model))
+                and any(edges.target(one) in going for one in edges.inseparable(model))
             ]
             if not more:
                 return joining
@@ -196,13 +196,7 @@ class _Chosen:
         """Return the fields by which a table's rows go along."""
         if is_named:
             return list(edges.pointing(model, self.conditions))
-        return [one for one in self._inseparable(model) if edges.target(one) in self.conditions]
-
-    def _inseparable(self, model: type[models.Model]) -> list[Any]:
-        """Return the fields by which rows cannot be parted from what they point at."""
-        if model._meta.auto_created:
-            return list(edges.outgoing(model))
-        return [one for one in edges.outgoing(model) if edges.is_parent_link(one)]
+        return [one for one in edges.inseparable(model) if edges.target(one) in self.conditions]
 
     def _pointing(self, one: Any) -> Iterator[Q]:
         """Yield what holds for the rows whose ``one`` points at what goes."""
@@ -210,10 +204,11 @@ class _Chosen:
         if model not in self.conditions:
             return
         if model in self.whole:
-            yield Q(**{f"{one.name}__isnull": False})
+            yield Q(**{f"{column.attname}__isnull": False for column in one.local_related_fields})
             return
         targets = self._table(model).filter(self._condition(model))
-        yield Q(**{f"{one.attname}__in": targets.values(one.target_field.attname)})
+        inside = targets.values(*(column.attname for column in one.foreign_related_fields))
+        yield Q(**{f"{one.attname}__in": inside})
 
     def _generically(self, model: type[models.Model]) -> list[Q]:
         """Return what holds for the rows that point generically at what goes."""

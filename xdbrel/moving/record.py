@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import IntegrityError, models, transaction
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.utils import timezone
@@ -147,9 +148,19 @@ def unpacked(part: Part, digests: Mapping[str, str] | None) -> dict[Any, str]:
 
 def selection(plan: Plan) -> str:
     """Return a digest of what was chosen: the rows of each table, and where they go."""
-    chosen = sorted(f"{part.label}: {part.chosen.query}" for part in plan.parts)
+    chosen = sorted(f"{part.label}: {_spelled(part)}" for part in plan.parts)
     text = "\n".join([plan.destination, *chosen])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _spelled(part: Part) -> str:
+    """Return the statement that chooses a table's rows, as the source is asked."""
+    query = part.chosen.query.clone()
+    try:
+        sql, params = query.get_compiler(using=part.source).as_sql()
+    except EmptyResultSet:
+        return "none"
+    return f"{sql} {params}"
 
 
 def begin(plan: Plan, *, actor: str | None, options: Mapping[str, Any]) -> Record:

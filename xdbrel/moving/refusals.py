@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models, router
 
-from xdbrel import keys, placement
+from xdbrel import content_types, keys, placement
 from xdbrel.cascade.graph import concrete
 from xdbrel.compat import is_inside_transaction
+from xdbrel.exceptions import describe_keys
 from xdbrel.integrity.repairing import kept
 from xdbrel.models import MoveRun
 from xdbrel.moving import edges
-from xdbrel.moving.generic import content_types, generically
+from xdbrel.moving.generic import generically, ids_of_types
 from xdbrel.moving.parts import Part
 from xdbrel.query.places import stands
 from xdbrel.relations import handle_of
@@ -196,7 +197,7 @@ def _unlike(plan: Plan, model: type[models.Model], key: Any, wanted: list[Any]) 
 
 def _check_generic(plan: Plan, part: Part) -> None:
     """Refuse where generic relations would be torn apart."""
-    for generic in edges.all_generic():
+    for generic in filter(edges.stays_beside, edges.all_generic()):
         model = generic.model
         mine = plan.part(model)
         if (mine is not None and mine.whole) or not stands(model, plan.source):
@@ -213,7 +214,7 @@ def _check_generic(plan: Plan, part: Part) -> None:
                     f"Let these go along (along=[{label!r}], --along {label}), or delete them.",
                     part.label,
                 )
-    for generic in edges.generic(part.model):
+    for generic in filter(edges.stays_beside, edges.generic(part.model)):
         content_type: Any = part.model._meta.get_field(generic.ct_field)
         rows = part.chosen.filter(**{f"{content_type.attname}__isnull": False})
         for one in plan.parts:
@@ -230,17 +231,27 @@ def _check_generic(plan: Plan, part: Part) -> None:
 
 def translations(plan: Plan, part: Part) -> dict[str, dict[Any, Any]]:
     """Return, by attribute, what ids of content types are at the destination."""
-    fields = [
-        one
-        for one in edges.outgoing(part.model)
-        if edges.target(one)._meta.label_lower == "contenttypes.contenttype"
-    ]
-    if not fields or not stands(edges.target(fields[0]), plan.destination):
-        # Kept in one place for all, the ids mean the same.
+    if not content_types.installed():
         return {}
-    here, there = content_types(plan.source), content_types(plan.destination)
-    for one in fields:
+    found: dict[str, dict[Any, Any]] = {}
+    for one in edges.pointing(part.model, [content_types.model()]):
+        aliases = [
+            content_types.alias_for(one, alias) for alias in (plan.source, plan.destination)
+        ]
+        if placement.same_home(*aliases):
+            # Kept in one place for both, the ids mean the same.
+            continue
+        here, there = map(ids_of_types, aliases)
         held = set(part.chosen.order_by().values_list(one.attname, flat=True).distinct())
+        unknown = sorted(held - {None, *here.values()})
+        if unknown:
+            raise plan.refusal(
+                f"{handle_of(one)} names content types that database {aliases[0]!r} does not "
+                f"have: {describe_keys(unknown)}, and at the destination these may mean others",
+                'Run "manage.py xdbrel_contenttypes", which tells what such rows mean, and give '
+                "them the right ones.",
+                part.label,
+            )
         lacking = sorted(
             f"{app}.{name}"
             for (app, name), pk in here.items()
@@ -249,9 +260,11 @@ def translations(plan: Plan, part: Part) -> dict[str, dict[Any, Any]]:
         if lacking:
             raise plan.refusal(
                 f"{handle_of(one)} points at the content types of {', '.join(lacking)}, which "
-                f"database {plan.destination!r} does not have",
-                f'Run "manage.py migrate --database={plan.destination}", which makes them.',
+                f"database {aliases[1]!r} does not have",
+                f'Run "manage.py migrate --database={aliases[1]}", which makes them.',
                 part.label,
             )
-    ids = {pk: there[natural] for natural, pk in here.items() if natural in there}
-    return {one.attname: ids for one in fields}
+        found[one.attname] = {
+            pk: there[natural] for natural, pk in here.items() if natural in there
+        }
+    return found

@@ -14,17 +14,15 @@ from typing import Any
 
 from django.db import connections, models, transaction
 
-from xdbrel import caching, keys, placement, relations
+from xdbrel import caching, keys, placement
 from xdbrel.cascade import key_changes
-from xdbrel.cascade.graph import concrete
+from xdbrel.cascade.graph import holding
 from xdbrel.exceptions import HomeError
-from xdbrel.moving import edges, sequences
+from xdbrel.moving import holders, sequences
 from xdbrel.moving.carrying.blocks import unwatched
-from xdbrel.moving.generic import content_types
+from xdbrel.moving.generic import type_field, type_ids
 from xdbrel.moving.parts import Part, is_captured, own_writes
 from xdbrel.moving.plan import Plan
-from xdbrel.query.places import stands
-from xdbrel.relations import Relation
 
 #: Keys that change in one transaction.
 KEYS = 200
@@ -47,7 +45,8 @@ def renumber(plan: Plan, part: Part, taken: Sequence[Any], keep: Callable[[], No
             "Give these rows other keys by hand.",
             part.label,
         )
-    crossing = list(_crossing(plan, part, taken))
+    held = holders.columns(pk, plan.source)
+    crossing = list(_crossing(plan, part, held, taken))
     captured = is_captured(plan.source)
     for chunk in keys.chunks(taken, KEYS):
         keep()
@@ -57,15 +56,14 @@ def renumber(plan: Plan, part: Part, taken: Sequence[Any], keep: Callable[[], No
             own_writes(plan.source, captured=captured),
         ):
             pairs = _pairs(part, pk, chunk)
-            touched = _follow_here(plan, part, pairs)
-            set_keys(pk, pairs, plan.source)
+            touched = _follow_here(held, pairs, plan.source)
             if crossing:
                 changes: key_changes.Changes = dict.fromkeys(crossing, pairs)
                 key_changes.set_off(changes, plan.source, False)
         if model._meta.auto_field is not None:
             last = sequences.given(model, plan.source)
             sequences.forward(model, plan.source, last)
-        caching.invalidate([model, *touched], plan.source)
+        caching.invalidate(touched, plan.source)
     return len(taken)
 
 
@@ -106,92 +104,48 @@ def _pairs(part: Part, pk: Any, taken: Sequence[Any]) -> dict[Any, Any]:
     return {old: first + number for number, old in enumerate(taken)}
 
 
-def _follow_here(plan: Plan, part: Part, pairs: Mapping[Any, Any]) -> list[type[models.Model]]:
-    """Change what points at these keys inside the source's database; return the models."""
-    touched = []
-    model = part.model
-    for one in _holders(model):
-        if stands(one.model, plan.source):
-            set_keys(one, pairs, plan.source)
-            touched.append(one.model)
-    known = content_types(plan.source)
-    types = [
-        int(known[natural] or 0)
-        for natural in (
-            (one._meta.app_label, one._meta.model_name) for one in (model, *_children(model))
-        )
-        if natural in known
-    ]
-    for generic in edges.all_generic() if types else ():
-        holder = generic.model
-        held: Any = holder._meta.get_field(generic.fk_field)
-        if stands(holder, plan.source) and edges.may_hold(held, model._meta.pk):
-            ct_column: Any = holder._meta.get_field(generic.ct_field)
-            quoted = connections[plan.source].ops.quote_name(ct_column.column)
-            as_held = {held.to_python(old): held.to_python(new) for old, new in pairs.items()}
-            listed = ", ".join(map(str, types))
-            set_keys(held, as_held, plan.source, f" AND {quoted} IN ({listed})")
-            touched.append(holder)
+def _follow_here(
+    held: Sequence[Any], pairs: Mapping[Any, Any], using: str
+) -> list[type[models.Model]]:
+    """Change these keys in the columns that hold them on ``using``; return the models."""
+    touched = [column.model for column in held]
+    # What holds them before what they are the keys of.
+    for column in reversed(held):
+        set_keys(column, pairs, using)
+    for generic, model in holders.generic(held, using):
+        types = type_ids(generic, model, using)
+        if types:
+            key: Any = generic.model._meta.get_field(generic.fk_field)
+            type_column = connections[using].ops.quote_name(type_field(generic).column)
+            listed = ", ".join(str(int(one)) for one in types)
+            as_held = {key.to_python(old): key.to_python(new) for old, new in pairs.items()}
+            set_keys(key, as_held, using, f" AND {type_column} IN ({listed})")
+            touched.append(generic.model)
     return touched
 
 
-def _holders(model: type[models.Model]) -> Iterator[Any]:
-    """Yield the fields, inside one database, whose values are primary keys of ``model``.
-
-    Those of its multi-table children too, whose own keys are the same, and relations that
-    may cross databases and do not.
-    """
-    waiting = [model]
-    while waiting:
-        target = waiting.pop()
-        for source in edges.tables():
-            for one in edges.pointing(source, [target]):
-                if not one.target_field.primary_key:
-                    continue
-                if not edges.is_plain(one) and Relation(one).crosses:
-                    continue
-                yield one
-                if one.primary_key and source is not target:
-                    waiting.append(source)
-
-
-def _children(model: type[models.Model]) -> Iterator[type[models.Model]]:
-    """Yield the multi-table children of ``model``, whose keys are its own."""
-    for one in edges.tables():
-        if model in one._meta.all_parents:
-            yield one
-
-
-def _crossing(plan: Plan, part: Part, taken: Sequence[Any]) -> Iterator[tuple[Any, str]]:
+def _crossing(
+    plan: Plan, part: Part, held: Sequence[Any], taken: Sequence[Any]
+) -> Iterator[tuple[Any, str]]:
     """Yield the relations from other databases that have to follow, with their sources' alias."""
-    family = {part.model, *_children(part.model)}
+    for relation in holders.torn(held):
+        raise plan.refusal(
+            f"{relation.handle} holds their keys beside other columns, and cannot follow",
+            "Give these rows other keys by hand.",
+            part.label,
+        )
     try:
         ours = placement.same_home(placement.home(part.model), plan.source)
     except HomeError:
         ours = False
-    for relation in relations.all_relations():
-        field = relation.field
-        if concrete(relation.target) not in family:
-            continue
-        if relation.is_composite and any(one.primary_key for one in relation.target_fields):
-            raise plan.refusal(
-                f"{relation.handle} holds their keys beside other columns, and cannot follow",
-                "Give these rows other keys by hand.",
-                part.label,
-            )
-        if not relation.target_field.primary_key:
-            continue
-        if not relation.crosses:
-            continue
+    for relation in holders.crossing(held):
+        field: Any = relation.field
         alias = relation.source_home
-        if placement.same_home(alias, plan.source):
-            # It reads these rows where they are.
-            yield field, alias
-            continue
-        if not ours:
+        # In the source's database, it reads these rows where they are.
+        if not ours and not placement.same_home(alias, plan.source):
             for chunk in keys.chunks(taken, KEYS):
                 rows: Any = models.QuerySet(field.model, using=alias)
-                if rows.filter(**{f"{field.attname}__in": chunk}).exists():
+                if rows.filter(holding(field, chunk)).exists():
                     raise plan.refusal(
                         f"sources of {relation.handle} in {alias!r} hold keys that rows have at "
                         f"both ends, and nothing tells which of the two they mean",
