@@ -213,7 +213,7 @@ def _is_found(obj: models.Model, beside: models.Model) -> bool:
     if not obj._state.db:
         return True
     try:
-        return same_home(home(type(obj), instance=beside), obj._state.db)
+        return same_home(home(obj.__class__, instance=beside), obj._state.db)
     except HomeError:
         return False
 

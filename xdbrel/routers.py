@@ -83,7 +83,8 @@ class HomeRouter:
 
     def allow_relation(self, obj1: models.Model, obj2: models.Model, **hints: Any) -> bool | None:
         """Allow what one database could hold, and what a cross-database relation declares."""
-        first, second = type(obj1), type(obj2)
+        # What a lazy object, as request.user, stands for.
+        first, second = obj1.__class__, obj2.__class__
         if relations.between(first, second):
             return True
         homes = [self._home(first), self._home(second)]

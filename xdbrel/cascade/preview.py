@@ -244,7 +244,7 @@ def _what(given: Any, using: str | None) -> tuple[Any, str | None]:
             "plan_delete() takes an instance, a queryset or a list of instances of one model, "
             f"not {type(given).__name__}."
         )
-    found = {type(obj): obj for obj in objs}
+    found = {obj.__class__: obj for obj in objs}
     if len(found) > 1:
         labels = ", ".join(sorted(model._meta.label for model in found))
         raise ValueError(f"plan_delete() takes instances of one model at a time, not of {labels}.")
@@ -254,7 +254,7 @@ def _what(given: Any, using: str | None) -> tuple[Any, str | None]:
                 f"{obj._meta.object_name} object can't be deleted because its "
                 f"{obj._meta.pk.attname} attribute is set to None."
             )
-    aliases = {using or router.db_for_write(type(obj), instance=obj) for obj in objs}
+    aliases = {using or router.db_for_write(obj.__class__, instance=obj) for obj in objs}
     if len(aliases) > 1:
         raise ValueError(
             "plan_delete() takes instances of one database at a time, not of "

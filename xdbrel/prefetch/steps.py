@@ -113,7 +113,7 @@ def step_of(objects: list[Any], branch: Branch) -> Step:
     field has the name of ``to_attr``.
     """
     first = objects[0]
-    model = type(first)
+    model = first.__class__
     descriptor = getattr(model, branch.through, None)
     if descriptor is None and not hasattr(first, branch.through):
         raise AttributeError(

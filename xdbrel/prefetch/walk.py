@@ -64,5 +64,5 @@ def _by_class(objects: Sequence[Any]) -> list[list[Any]]:
         return [list(objects)]
     of_class: dict[type[Any], list[Any]] = {}
     for obj in objects:
-        of_class.setdefault(type(obj), []).append(obj)
+        of_class.setdefault(obj.__class__, []).append(obj)
     return list(of_class.values())

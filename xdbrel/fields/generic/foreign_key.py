@@ -172,7 +172,7 @@ class CrossDBGenericForeignKeyDescriptor(_AccessorBase):  # type: ignore[misc]
             setattr(instance, field.fk_field, None)
         else:
             if instance._state.db is None:
-                instance._state.db = placement.home(type(instance), instance=value)
+                instance._state.db = placement.home(instance.__class__, instance=value)
             found = field.get_content_type(obj=value, using=instance._state.db)
             _name_type(field, instance, found)
             setattr(instance, field.fk_field, value.pk)
