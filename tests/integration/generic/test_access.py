@@ -42,6 +42,16 @@ def test_there_and_back(model, type_id):
     assert type(found.about) is model
 
 
+@pytest.mark.parametrize("model", [Thing, Gadget, Essay, SpecialThing, ThingProxy])
+def test_fields_of_a_target(model):
+    """What a model declares with its side of the relation is none of its fields to fill."""
+    assert all(field.concrete for field in model._meta.fields)
+    assert model.check() == []
+    target = model.objects.create()
+    target.clean_fields(exclude=["name", "title"])
+    assert list(model.objects.raw(str(model.objects.all().query))) == [target]
+
+
 def test_another_object_of_the_same_id_in_another_database(types):
     """A key is looked for where its model lives, not beside the note."""
     thing, essay = Thing.objects.create(pk=7), Essay.objects.create(pk=7)

@@ -161,19 +161,25 @@ def name_of(generic: str, target: type[models.Model]) -> str:
     return f"{generic}[{target._meta.label}]"
 
 
+class UnknownEnd:
+    """The end of a relation whose model Django does not know yet: its graph leaves it out."""
+
+    model = ""
+
+
 class ReverseKey:
     """Shows a ``GenericKey`` to Django's ``Collector``, among the target's private fields.
 
     Deleting follows the relations that were created automatically and lead from one to many.
-    For everything else in Django this is no relation and no column.
+    Such relations are not among a model's ``fields``, which are asked for much that this has not.
     """
 
     auto_created = True
-    one_to_many = True
+    is_relation = one_to_many = True
     one_to_one = many_to_one = many_to_many = False
-    concrete = editable = is_relation = serialize = False
+    concrete = editable = serialize = False
     hidden = True
-    remote_field = None
+    remote_field = UnknownEnd
     column = None
 
     def __init__(self, model: type[models.Model], field: GenericKey) -> None:
@@ -188,6 +194,9 @@ class ReverseKey:
     @property
     def on_delete(self) -> Any:
         return self.field.remote_field.on_delete
+
+    def get_attname(self) -> str:
+        return self.attname
 
     def is_cached(self, instance: models.Model) -> bool:
         return False
