@@ -1,4 +1,4 @@
-"""What ``make demo`` shows: a worker scanning every relation, and deletes that cross.
+"""What ``make demo`` shows: a worker scanning every relation, reads and deletes that cross.
 
 Each step returns what it found; ``sample_project.report`` puts it into words.
 """
@@ -13,9 +13,11 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import ProtectedError
 
+from sample_project.blog.models import Note, Post
+from sample_project.counting import counted_queries
 from sample_project.flights.dataset import ORPHANS
 from sample_project.worker_process import Worker, running_worker
-from xdbrel import placement, relations, tasks
+from xdbrel import placement, prefetch_cross_db, relations, tasks
 from xdbrel.cascade.relay import intent_aliases
 from xdbrel.conf import settings as xdbrel_settings
 from xdbrel.models import CascadeIntent, Orphan
@@ -29,12 +31,22 @@ PATIENCE = 150
 
 
 @dataclass
+class Reading:
+    """Lines of texts, read from several databases, and how many statements each answered."""
+
+    lines: list[tuple[str, ...]] = field(default_factory=list)
+    queries: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
 class Findings:
     """What the demo saw."""
 
     homes: dict[str, dict[str, int]] = field(default_factory=dict)
     scans: list[dict[str, Any]] = field(default_factory=list)
     missing: dict[str, list[Any]] = field(default_factory=dict)
+    edited: Reading = field(default_factory=Reading)
+    notes: Reading = field(default_factory=Reading)
     before: dict[str, int] = field(default_factory=dict)
     rolled_back: dict[str, int] = field(default_factory=dict)
     after: dict[str, int] = field(default_factory=dict)
@@ -59,6 +71,9 @@ class Findings:
         ]
         if self.rolled_back != self.before:
             surprises.append("a delete that was rolled back changed something")
+        gone = {label: count - self.after[label] for label, count in self.before.items()}
+        if self.deleted[1] != {label: count for label, count in gone.items() if count}:
+            surprises.append(f"delete() returned {self.deleted}, and {gone} went")
         if not self.refusal:
             surprises.append(f"deleting {STAYING}, who has invoices, was not refused")
         return surprises
@@ -75,14 +90,37 @@ def run(say: Callable[[str], Any]) -> Findings:
     # Before the worker starts: a queue keeps what nobody has taken yet.
     scans = [tasks.scan.delay(handle) for handle in handles]
     say("Starting a Celery worker in a process of its own ...")
-    with running_worker(settings.VAR / "worker.log") as worker:
+    # It takes what it is handed at once: a broker of files is asked for more once a second.
+    with running_worker(settings.VAR / "worker.log", "--prefetch-multiplier=16") as worker:
         say(f"Scanning (worker {worker.pid}) ...")
         findings.scans = worker.results(scans, seconds=PATIENCE)
         findings.missing = {DEST: missing_keys(DEST)}
+        findings.edited, findings.notes = edited_posts(), notes()
         delete(findings, say)
         look_after(findings, worker, say)
         say("Stopping the worker ...")
     return findings
+
+
+def edited_posts() -> Reading:
+    """Read the posts that a user edits, filtered through a many-to-many relation, and whose."""
+    edited = Post.objects.filter(editors__username=STAYING).order_by("pk")
+    with counted_queries() as queries:
+        lines = [
+            (post.title, post.author.username, ", ".join(map(str, post.editors.all())))
+            for post in prefetch_cross_db(edited, "author", "editors")
+        ]
+    return Reading(lines, queries)
+
+
+def notes() -> Reading:
+    """Read the notes, and what they are about: rows of several models of another database."""
+    with counted_queries() as queries:
+        lines = [
+            (note.author.username, note.about._meta.label, str(note.about), note.text)
+            for note in prefetch_cross_db(Note.objects.order_by("pk"), "about", "author")
+        ]
+    return Reading(lines, queries)
 
 
 def delete(findings: Findings, say: Callable[[str], Any]) -> None:
@@ -104,13 +142,13 @@ def delete(findings: Findings, say: Callable[[str], Any]) -> None:
 
 
 def look_after(findings: Findings, worker: Worker, say: Callable[[str], Any]) -> None:
-    """Let the worker finish what deletes may have left, and scan what points at users."""
-    say("Relaying, and scanning what points at users once more ...")
+    """Let the worker finish what deletes may have left, and scan again what had to follow."""
+    say("Relaying, and scanning what points at users and posts once more ...")
     findings.relayed = worker.results([tasks.relay.delay()], seconds=PATIENCE)[0]
     again = [
         tasks.scan.delay(relation.handle)
         for relation in relations.all_relations()
-        if relation.target is User
+        if relation.target in (User, Post)
     ]
     findings.rescans = worker.results(again, seconds=PATIENCE)
     for alias in intent_aliases():
@@ -127,7 +165,7 @@ def rows() -> dict[str, int]:
     return {
         model._meta.label: model._base_manager.using(placement.home(model)).count()
         for label in APPS
-        for model in apps.get_app_config(label).get_models()
+        for model in apps.get_app_config(label).get_models(include_auto_created=True)
         if label != "auth" or model is User
     }
 

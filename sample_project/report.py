@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from django.db import connections
 
-from sample_project.demo import LEAVING, STAYING, Findings
+from sample_project.demo import LEAVING, STAYING, Findings, Reading
 from xdbrel import relations
 
 
@@ -43,6 +43,12 @@ def report(findings: Findings) -> Iterator[str]:
     )
     for handle, keys in findings.missing.items():
         yield f"  {handle} has no target for {', '.join(map(str, keys))}."
+    yield from title(f"The posts that {STAYING} edits: a many-to-many relation")
+    yield from table(("post", "author", "editors"), findings.edited.lines)
+    yield f"  Filtered by an editor's name, and prefetched, by {statements(findings.edited)}."
+    yield from title("Notes: a generic relation")
+    yield from table(("note of", "on", "which is", "text"), findings.notes.lines)
+    yield f"  Read, and prefetched, by {statements(findings.notes)}."
     yield from title(f"Deleting the user {LEAVING}")
     yield from table(
         ("table", "before", "rolled back", "deleted"),
@@ -64,7 +70,9 @@ def report(findings: Findings) -> Iterator[str]:
     )
     yield "  Her reviews stay; their author is NULL now (SET_NULL)."
     orphans = sum(scan["orphans"] for scan in findings.rescans)
-    yield f"  {len(findings.rescans)} relations to users scanned again: {orphans} orphans."
+    yield (
+        f"  {len(findings.rescans)} relations to users and posts scanned again: {orphans} orphans."
+    )
     yield from title(f"Deleting the user {STAYING} is refused")
     yield f"  {findings.refusal}"
     yield from title("Intents, which outlive a crash between two commits")
@@ -77,7 +85,7 @@ def report(findings: Findings) -> Iterator[str]:
     )
     yield f"  The relay had {findings.relayed['applied']} left to apply."
     yield from title("What to try next")
-    yield "  make serve     the site: posts and flights across databases, and the admin,"
+    yield "  make serve     the site: posts, notes, flights across databases, and the admin,"
     yield "                 whose delete page lists what would go in every database"
     yield "  make demo      once more: nothing is loaded twice, and the user is back first"
     yield "  SAMPLE_SERVICES=1 make demo   on PostgreSQL, MariaDB and Redis"
@@ -90,6 +98,13 @@ def report(findings: Findings) -> Iterator[str]:
         yield "Every figure is what it has to be: 50,094 flights name 721 planes, 7,602 name 4"
         yield "airports and 1,556 the weather of 108 hours, that the published anti-joins of this"
         yield "data set miss as well."
+
+
+def statements(reading: Reading) -> str:
+    """Return how many statements each database answered, in words."""
+    return "statements to " + ", ".join(
+        f"{alias} ({count})" for alias, count in reading.queries.items()
+    )
 
 
 def title(text: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from sample_project.blog.models import Post
+from sample_project.blog.models import Note, Post
 from sample_project.counting import counted_queries
 from sample_project.flights.models import Flight
 from sample_project.search import SearchForm
@@ -40,8 +40,18 @@ def index(request: HttpRequest) -> dict[str, Any]:
 
 @page("sample_project/posts.html")
 def posts(request: HttpRequest) -> dict[str, Any]:
-    newest = Post.objects.order_by("-created_at", "-pk")[:PAGE]
-    return {"posts": prefetch_cross_db(newest, "author", "comments__author")}
+    found = Post.objects.order_by("-created_at", "-pk")
+    editor = request.GET.get("editor", "")
+    if editor:
+        found = found.filter(editors__username=editor)
+    shown = prefetch_cross_db(found[:PAGE], "author", "editors", "comments__author")
+    return {"posts": shown, "editor": editor}
+
+
+@page("sample_project/notes.html")
+def notes(request: HttpRequest) -> dict[str, Any]:
+    newest = Note.objects.order_by("-pk")[:PAGE]
+    return {"notes": prefetch_cross_db(newest, "about", "author")}
 
 
 @page("sample_project/flights.html")

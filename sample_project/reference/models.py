@@ -1,7 +1,12 @@
-"""At home in ``reference_db``: what flights point at, under the keys the world gave it."""
+"""At home in ``reference_db``: what flights point at, under the keys the world gave it.
+
+Notes on airlines, airports and planes are in ``blog_db``.
+"""
 
 from django.db import models
 from django.db.models.functions import Lower
+
+from xdbrel import CrossDBGenericRelation
 
 # ``name__lower__contains``: a search that is the same whatever a database's collation.
 models.CharField.register_lookup(Lower)
@@ -10,6 +15,7 @@ models.CharField.register_lookup(Lower)
 class Airline(models.Model):
     carrier = models.CharField(max_length=3, primary_key=True)
     name = models.CharField(max_length=100)
+    notes = CrossDBGenericRelation("blog.Note", related_query_name="airline")
 
     def __str__(self):
         return self.name
@@ -22,6 +28,7 @@ class Airport(models.Model):
     longitude = models.FloatField()
     altitude = models.IntegerField(help_text="feet")
     timezone = models.CharField(max_length=50, null=True, blank=True)
+    notes = CrossDBGenericRelation("blog.Note", related_query_name="airport")
 
     def __str__(self):
         return self.name
@@ -35,6 +42,7 @@ class Plane(models.Model):
     model = models.CharField(max_length=50)
     engines = models.PositiveSmallIntegerField()
     seats = models.PositiveSmallIntegerField()
+    notes = CrossDBGenericRelation("blog.Note", related_query_name="plane")
 
     def __str__(self):
         return f"{self.tailnum} ({self.manufacturer} {self.model})"

@@ -44,7 +44,9 @@ def run(folder):
 
 def figures(report):
     """Return (orphans, distinct keys) by relation, from the report's table."""
-    lines = re.findall(r"^  (\w+\.\w+\.\w+) .* ([\d,]+) +([\d,]+) +\d+\.\d\d$", report, re.M)
+    lines = re.findall(
+        r"^  (\w+\.\w+\.\w+(?:\[\S+\])?) .* ([\d,]+) +([\d,]+) +\d+\.\d\d$", report, re.M
+    )
     return {
         handle: (int(orphans.replace(",", "")), int(keys.replace(",", "")))
         for handle, orphans, keys in lines
@@ -55,7 +57,9 @@ def test_demo(archive, tmp_path):
     """The report has the published figures, and a second run has the same."""
     first = run(tmp_path)
     found = figures(first)
-    assert len(found) == 11
+    assert len(found) == 18
+    assert found["blog.Post_editors.user"] == (0, 0)
+    assert found["blog.Note.about[reference.Plane]"] == (0, 0)
     assert found["flights.Flight.plane"] == (50_094, 721)
     assert found["flights.Flight.weather"] == (1_556, 108)
     assert found["flights.Flight.dest"] == (7_602, 4)
@@ -63,6 +67,12 @@ def test_demo(archive, tmp_path):
     assert found["flights.Flight.carrier"] == (0, 0)
     assert "flights.Flight.dest has no target for BQN, PSE, SJU, STT." in first
     assert re.search(r"^  blog\.Post +18 +18 +15$", first, re.M)
+    assert re.search(r"^  blog\.Post_editors +18 +18 +12$", first, re.M)
+    assert re.search(r"^  blog\.Note +3 +3 +2$", first, re.M)
+    assert re.search(
+        r"^  radia asks: one database or five\?  +radia  +grace, edsger$", first, re.M
+    )
+    assert re.search(r"^  edsger  +reference\.Plane  +N14228 \(BOEING 737-824\)", first, re.M)
     assert re.search(r"^  shop\.Profile +6 +6 +5$", first, re.M)
     assert "Every figure is what it has to be" in first
 

@@ -87,6 +87,8 @@ def test_site(site):
     (style,) = re.findall(r'<link rel="stylesheet" href="([^"]+)">', flights)
     assert "prefers-color-scheme: dark" in get(style)
     assert "Notes of radia" in get("/posts/")
+    assert "Posts that grace edits" in get("/posts/?editor=grace")
+    assert "N14228 (BOEING 737-824)" in get("/notes/")
     assert "flights.Flight.plane" in get("/")
 
     login = get("/admin/login/?next=/admin/flights/flight/")

@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand
 
 from sample_project.blog.models import Comment, Post
+from sample_project.reference.models import Airline, Airport, Plane
 from sample_project.shop.models import Category, Invoice, Order, Product, Profile, Review
 
 ADMIN, PASSWORD = "admin", "xdbrel"
@@ -24,6 +25,17 @@ POSTS = (
     ("Notes of {}: what a scan found", "Most orphans are older than anyone remembers."),
     ("{} asks: one database or five?", "One, for as long as it does. Then placement matters."),
 )
+#: Model, key, whose note it is, and what it says. The archive begins with that plane's flight.
+NOTES = (
+    (Airline, "UA", "grace", "The first flight of 2013 was one of theirs."),
+    (Airport, "EWR", "ada", "Three airports, one of them in New Jersey: this one."),
+    (
+        Plane,
+        "N14228",
+        "edsger",
+        "Left Newark for Houston on the first of January, two minutes late.",
+    ),
+)
 CATALOGUE = {
     "Books": (("Transactions, processed", "89.00"), ("The relational model", "42.50")),
     "Tools": (("Soldering iron", "35.90"), ("Logic probe", "24.00")),
@@ -31,7 +43,9 @@ CATALOGUE = {
 
 
 class Command(BaseCommand):
-    help = "Write the sample users, posts, comments, orders, reviews, invoices and profiles."
+    help = (
+        "Write the sample users, and their posts, notes, orders, reviews, invoices and profiles."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.admin()
@@ -40,6 +54,7 @@ class Command(BaseCommand):
             for name, _ in PEOPLE
         ]
         self.blog(users)
+        self.notes()
         self.shop(users)
         self.stderr.write(
             f"{len(users)} users, their posts and their orders are there", style_func=str
@@ -55,11 +70,15 @@ class Command(BaseCommand):
 
     def blog(self, users: list[User]) -> None:
         for number, author in enumerate(users):
-            for title, content in POSTS:
+            for editors, (title, content) in enumerate(POSTS):
                 post, _ = Post.objects.get_or_create(
                     title=title.format(author.username),
                     author=author,
                     defaults={"content": content},
+                )
+                # None for the first post, one for the second, two for the third.
+                post.editors.add(
+                    *(users[(number + 3 + step) % len(users)] for step in range(editors))
                 )
                 for step in (1, 2):
                     reader = users[(number + step) % len(users)]
@@ -68,6 +87,13 @@ class Command(BaseCommand):
                         author=reader,
                         defaults={"content": f"{reader.username} read this twice."},
                     )
+
+    def notes(self) -> None:
+        for model, key, author, text in NOTES:
+            for about in model.objects.filter(pk=key):  # none where no flights were loaded
+                about.notes.get_or_create(
+                    author=User.objects.get(username=author), defaults={"text": text}
+                )
 
     def shop(self, users: list[User]) -> None:
         products = []

@@ -7,17 +7,18 @@ import re
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.urls import reverse
 
-from sample_project.blog.models import Comment, Post
+from sample_project.blog.models import Comment, Note, Post
 from sample_project.counting import counted_queries
 from sample_project.flights.models import Flight
 from sample_project.management.commands.seed import ADMIN, PASSWORD, PEOPLE
 from sample_project.reference.models import Airline, Airport, Plane, Weather
 from sample_project.shop.models import Invoice, Order, Profile, Review
 from tests import flights
-from xdbrel import relations
+from xdbrel import compat, relations
 from xdbrel.integrity.scan import scan
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -60,7 +61,8 @@ def seeded():
 
 
 def row_counts():
-    models = (User, Post, Comment, Order, Review, Invoice, Profile)
+    blog = (Post, Post.editors.through, Comment, Note)
+    models = (User, *blog, Order, Review, Invoice, Profile)
     return [model._base_manager.count() for model in models]
 
 
@@ -127,9 +129,10 @@ def test_flights_found_again(tmp_path):
     assert list(flights.wrong(path, seed=7)) == []
 
 
-def test_seed_twice(seeded):
+def test_seed_twice(loaded, seeded):
     """The second time changes nothing, and what a delete took comes back."""
     before = row_counts()
+    assert (Post.editors.through.objects.count(), Note.objects.count()) == (18, 3)
     assert before[0] == len(PEOPLE) + 1
     call_command("seed", stderr=io.StringIO())
     assert row_counts() == before
@@ -141,19 +144,87 @@ def test_seed_twice(seeded):
     assert not Review.objects.filter(author=None).exists()
 
 
-@pytest.mark.parametrize("more", [0, 20])
-def test_posts_page(seeded, client, more):
-    """Posts, comments and the authors of both: four queries, shown at the page's foot."""
-    ada = User.objects.get(username="ada")
-    for number in range(more):
-        post = Post.objects.create(title=f"More {number}", author=ada)
-        Comment.objects.create(post=post, author=ada, content="…")
-    with counted_queries() as queries:
-        page = client.get(reverse("posts")).content.decode()
-    assert queries == {"blog_db": 2, "default": 2}
-    assert '<span class="count">blog_db 2</span>' in page
-    assert '<span class="count">default 2</span>' in page
+def test_posts_page(seeded, client):
+    """Posts, comments, authors, editors: as many queries for more posts, told at the foot."""
+
+    def shown():
+        with counted_queries() as queries:
+            page = client.get(reverse("posts")).content.decode()
+        return queries, page
+
+    queries, page = shown()
+    # Posts, comments and the rows in between, which are brought to where the users are.
+    assert queries["blog_db"] == 3
+    assert '<span class="count">blog_db 3</span>' in page
+    assert f'<span class="count">default {queries["default"]}</span>' in page
     assert "Notes of ada: what a scan found" in page
+    assert "edited by <a" in page
+
+    ada = User.objects.get(username="ada")
+    for number in range(20):
+        post = Post.objects.create(title=f"More {number}", author=ada)
+        post.editors.add(ada)
+        Comment.objects.create(post=post, author=ada, content="…")
+    more, page = shown()
+    assert "More 19" in page
+    assert '; edited by <a href="?editor=ada">ada</a>' in page
+    assert more == queries
+
+
+def test_posts_of_an_editor(seeded, client):
+    """Posts are found by the names of their editors, who are in another database."""
+    page = client.get(reverse("posts"), {"editor": "grace"}).content.decode()
+    assert "<h1>Posts that grace edits</h1>" in page
+    assert re.findall(r"<h2>(.*)</h2>", page) == [
+        "radia asks: one database or five?",
+        "Notes of radia: what a scan found",
+        "barbara asks: one database or five?",
+    ]
+    assert "None." in client.get(reverse("posts"), {"editor": "nobody"}).content.decode()
+
+
+@pytest.mark.django_db(databases="__all__", transaction=True)
+def test_editors_who_go(seeded):
+    """With a user go the rows in between of her posts and of what she edits, and no post."""
+    grace = User.objects.get(username="grace")
+    edited = list(grace.edited_posts.all())
+    Invoice.objects.filter(customer=grace).delete()
+    assert grace.delete()[1]["blog.Post_editors"] == 3 + len(edited) == 6
+    assert Post.objects.filter(pk__in=[post.pk for post in edited]).count() == 3
+
+    # Past every field, as raw SQL would: for a scan to find.
+    donald = User.objects.filter(username="donald")
+    assert Post.editors.through.objects.filter(user__in=donald).count() == 2
+    compat.raw_delete(donald, "default")
+    found = [scan(relations.get(f"blog.Post_editors.{name}")).orphans for name in ("post", "user")]
+    assert found == [0, 2]
+
+
+def test_notes_page(loaded, seeded, client):
+    """Notes and what they are about: one query for each model, once one for its content type."""
+    ContentType.objects.clear_cache()
+    for of_users_and_types in (1 + 3, 1):
+        with counted_queries() as queries:
+            page = client.get(reverse("notes")).content.decode()
+        assert queries == {"blog_db": 1, "reference_db": 3, "default": of_users_and_types}
+    assert re.findall(r"<h2>(.*)</h2>", page) == [
+        "N14228 (BOEING 737-824)",
+        "Newark Liberty Intl",
+        "United Air Lines Inc.",
+    ]
+
+
+@pytest.mark.django_db(databases="__all__", transaction=True)
+def test_notes_about_what_goes(loaded, seeded, client):
+    """A plane that is deleted takes its notes along; one that is lost leaves them dangling."""
+    assert Note.objects.filter(plane__manufacturer="BOEING").count() == 1
+    assert Airport.objects.get(notes__author__username="ada").pk == "EWR"
+    assert Plane.objects.get().delete() == (2, {"reference.Plane": 1, "blog.Note": 1})
+    compat.raw_delete(Airport.objects.filter(pk="EWR"), "reference_db")
+    result = scan(relations.get("blog.Note.about[reference.Airport]"))
+    assert (result.orphans, result.distinct_keys) == (1, 1)
+    page = client.get(reverse("notes")).content.decode()
+    assert '<span class="orphan">EWR</span>' in page
 
 
 def test_flights_page(loaded, client):
@@ -251,12 +322,19 @@ def test_index_page(client):
 
 
 @pytest.fixture
-def admin(seeded, loaded, client):
+def admin(loaded, seeded, client):
     assert client.login(username=ADMIN, password=PASSWORD)
     return client
 
 
-LISTS = ["blog_post", "blog_comment", "flights_flight", "reference_plane", "shop_order"]
+LISTS = [
+    "blog_post",
+    "blog_comment",
+    "blog_note",
+    "flights_flight",
+    "reference_plane",
+    "shop_order",
+]
 LISTS += ["shop_product", "shop_review", "shop_invoice", "shop_profile", "shop_category"]
 
 
@@ -337,7 +415,58 @@ def test_admin_autocomplete(admin):
 def test_admin_add(admin):
     """A post is added with an author of another database."""
     ada = User.objects.get(username="ada")
+    editors = User.objects.filter(username__in=["grace", "radia"])
     data = {"title": "Added", "content": "In the admin.", "author": ada.pk}
+    data["editors"] = [editor.pk for editor in editors]
     response = admin.post(reverse("admin:blog_post_add"), data)
     assert response.status_code == 302
-    assert Post.objects.get(title="Added").author == ada
+    post = Post.objects.get(title="Added")
+    assert post.author == ada
+    assert set(post.editors.all()) == set(editors)
+
+
+def test_admin_filter_by_editor(admin):
+    """A list is filtered by the other side of a many-to-many relation."""
+    grace = User.objects.get(username="grace")
+    url = reverse("admin:blog_post_changelist")
+    response = admin.get(url, {"editors__id__exact": grace.pk})
+    assert set(response.context["cl"].result_list) == set(grace.edited_posts.all())
+
+
+def inline(prefix, **row):
+    """Return what a form sends of an inline with one new row."""
+    data = {f"{prefix}-TOTAL_FORMS": 1, f"{prefix}-INITIAL_FORMS": 0}
+    return data | {f"{prefix}-0-{name}": value for name, value in row.items()}
+
+
+def test_admin_inline_of_rows_in_between(admin):
+    """On a user's page stand the posts that she edits, which are in another database."""
+    ada = User.objects.get(username="ada")
+    url = reverse("admin:auth_user_change", args=[ada.pk])
+    page = admin.get(url)
+    assert page.status_code == 200
+    (formset,) = page.context["inline_admin_formsets"]
+    assert {form.instance.post for form in formset.formset.initial_forms} == set(
+        ada.edited_posts.all()
+    )
+    ada.edited_posts.clear()
+    post = Post.objects.order_by("pk").first()
+    data = {"username": "ada", "date_joined_0": "2026-01-01", "date_joined_1": "12:00:00"}
+    data |= inline("Post_editors", post=post.pk, user=ada.pk)
+    assert admin.post(url, data).status_code == 302
+    assert list(ada.edited_posts.all()) == [post]
+
+
+def test_admin_inline_of_notes(admin):
+    """On a plane's page stand its notes, which are in another database."""
+    plane = Plane.objects.get()
+    url = reverse("admin:reference_plane_change", args=[plane.pk])
+    assert "two minutes late" in admin.get(url).content.decode()
+    names = ("tailnum", "kind", "manufacturer", "model", "engines", "seats")
+    data = {name: getattr(plane, name) for name in names}
+    radia = User.objects.get(username="radia")
+    plane.notes.all().delete()
+    data |= inline("blog-note-content_type-object_id", author=radia.pk, text="In good order.")
+    response = admin.post(url, data)
+    assert response.status_code == 302
+    assert [str(note) for note in plane.notes.filter(author=radia)] == ["In good order."]
