@@ -107,7 +107,7 @@ def edited_posts() -> Reading:
     edited = Post.objects.filter(editors__username=STAYING).order_by("pk")
     with counted_queries() as queries:
         lines = [
-            (post.title, post.author.username, ", ".join(map(str, post.editors.all())))
+            (post.title, post.author.username, ", ".join(sorted(map(str, post.editors.all()))))
             for post in prefetch_cross_db(edited, "author", "editors")
         ]
     return Reading(lines, queries)

@@ -147,7 +147,7 @@ def test_scan_all(project):
         (handles,) = worker.results([project.send("xdbrel.scan_all")], seconds=60)
         eventually(lambda: scanned(project) == sorted(handles), "every relation is scanned")
     assert "shop.Profile.user" in handles
-    assert len(handles) == 11
+    assert len(handles) == 18
 
 
 def scanned(project):
@@ -183,8 +183,8 @@ def test_relay(project):
             return orders_of_nobody(project) == 0
 
         eventually(relayed, "the relay finishes the cascade")
-    # Posts, comments, orders, reviews, profile: one intent for each relation.
-    assert applied == 5
+    # Posts, who edits them, comments, notes, orders, reviews, profile: one intent for each.
+    assert applied == 7
 
 
 def orders_of_nobody(project):
