@@ -64,9 +64,11 @@ def check_constraints(
 
 def _handles() -> Iterator[str]:
     for model in models_of(None):
-        for field in () if model._meta.auto_created else model._meta.local_fields:
-            if isinstance(field, models.ForeignKey):
-                yield handle_of(field)
+        if not model._meta.auto_created:
+            meta = model._meta
+            for field in (*meta.local_fields, *meta.local_many_to_many, *meta.private_fields):
+                if field.many_to_one or field.one_to_one or field.many_to_many:
+                    yield handle_of(field)
 
 
 def _constraints(alias: str, field: models.ForeignKey[Any, Any]) -> list[str]:

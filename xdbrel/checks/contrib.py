@@ -13,8 +13,8 @@ from django.core import checks
 from django.db import models
 
 from xdbrel import placement
-from xdbrel.checks.scope import Found, check, home, is_resolved, models_of, parted
-from xdbrel.fields.adoption import why_not
+from xdbrel.checks.scope import Found, adoptable, check, home, is_resolved, models_of, parted
+from xdbrel.fields.adoption import is_ours, why_not
 from xdbrel.relations import handle_of
 
 #: By app of Django's: the id of its finding, and what has to stay with it.
@@ -86,14 +86,14 @@ def check_generic_relations(app_configs: Any = None, **kwargs: Any) -> Found:
             if is_crossing(field):
                 continue
             name = f"{model._meta.label}.{field.name}"
+            remedy = _declared_anew(field)
             if isinstance(field, GenericRelation) and is_resolved(field):
                 homes = parted(model, field.remote_field.model)
                 if homes:
                     yield checks.Error(
                         f"{name} is a generic relation from {homes[0]!r} to "
                         f"{field.remote_field.model._meta.label} in {homes[1]!r}.",
-                        hint="Give both models one home, or declare CrossDBGenericForeignKey and "
-                        "CrossDBGenericRelation.",
+                        hint=f"Give both models one home, {remedy}.",
                         obj=field,
                         id="xdbrel.E044",
                     )
@@ -105,19 +105,28 @@ def check_generic_relations(app_configs: Any = None, **kwargs: Any) -> Found:
                     f"{name} in {here!r} names content types by their key there, and they are "
                     f"in {kept!r} too: the same model may have another key in each.",
                     hint="Keep content types in one database, and the models with generic "
-                    "relations beside them; or declare CrossDBGenericForeignKey and "
-                    "CrossDBGenericRelation.",
+                    f"relations beside them, {remedy}.",
                     obj=field,
                     id="xdbrel.W043",
                 )
             else:
                 yield checks.Error(
                     f"{name} looks for content types in {here!r}, and they are in {kept!r}.",
-                    hint=f"Give {model._meta.label} the home {kept!r}, or declare "
-                    f"CrossDBGenericForeignKey and CrossDBGenericRelation.",
+                    hint=f"Give {model._meta.label} the home {kept!r}, {remedy}.",
                     obj=field,
                     id="xdbrel.E044",
                 )
+
+
+def _declared_anew(field: Any) -> str:
+    """Return the last part of a hint: how to have a generic relation cross."""
+    source = field.model if field.many_to_one else field.remote_field.model
+    forward = field
+    if source is not field.model and not isinstance(source, str):
+        forward = next(
+            filter(field._is_matching_generic_foreign_key, source._meta.private_fields), field
+        )
+    return f"{adoptable(forward)}or declare CrossDBGenericForeignKey and CrossDBGenericRelation"
 
 
 def is_crossing(field: Any) -> bool:
@@ -129,7 +138,7 @@ def _plain_fields(model: type[models.Model]) -> Iterator[Any]:
     for field in (*model._meta.local_fields, *model._meta.local_many_to_many):
         if (
             isinstance(field, (models.ForeignKey, models.ManyToManyField))
-            and not getattr(field, "crosses_databases", False)
+            and not is_ours(field)
             and is_resolved(field)
         ):
             yield field

@@ -121,11 +121,16 @@ def check_indexes(app_configs: Any = None, **kwargs: Any) -> Found:
                     id="xdbrel.W034",
                 )
                 continue
+            field: Any = relation.field
+            hint = "Leave out db_index=False, or begin an index in Meta.indexes with it."
+            if getattr(field, "is_generic", False):
+                names = f"{field.generic.ct_field!r}, {field.generic.fk_field!r}"
+                hint = f"Add models.Index(fields=[{names}]) to Meta.indexes."
             yield checks.Warning(
-                f"{relation} has no index that begins with {relation.field.attname!r}: every "
+                f"{relation} has no index that begins with {field.attname!r}: every "
                 f"cascade, reverse look-up and scan reads the whole table.",
-                hint="Leave out db_index=False, or begin an index in Meta.indexes with it.",
-                obj=relation.field,
+                hint=hint,
+                obj=field,
                 id="xdbrel.W034",
             )
 

@@ -13,6 +13,7 @@ from xdbrel import placement
 from xdbrel.checks.contrib import is_ruled
 from xdbrel.checks.scope import (
     Found,
+    adoptable,
     check,
     crossing,
     home,
@@ -21,8 +22,7 @@ from xdbrel.checks.scope import (
     models_of,
     parted,
 )
-from xdbrel.fields.adoption import why_not
-from xdbrel.relations import Relation, handle_of
+from xdbrel.relations import Relation
 
 _ONE_HOME = 'give both models one home in XDBREL["HOMES"]'
 
@@ -122,13 +122,6 @@ def _check_foreign_key(field: models.ForeignKey[Any, Any]) -> Found:
     )
 
 
-def adoptable(field: models.ForeignKey[Any, Any]) -> str:
-    """Return the part of a hint for who cannot declare the field anew."""
-    if why_not(field) is not None:
-        return ""
-    return f"name '{handle_of(field)}' in XDBREL[\"ADOPT\"] if the app is not yours, "
-
-
 def _check_many_to_many(field: models.ManyToManyField[Any, Any]) -> Found:
     through: Any = field.remote_field.through
     target: Any = field.remote_field.model
@@ -144,8 +137,8 @@ def _check_many_to_many(field: models.ManyToManyField[Any, Any]) -> Found:
         yield checks.Error(
             f"{field.model._meta.label}.{field.name} is a many-to-many relation whose tables "
             f"are in several databases: {places}.",
-            hint="Declare it as xdbrel.CrossDBManyToManyField, or give its models one home in "
-            'XDBREL["HOMES"].',
+            hint=f"Declare it as xdbrel.CrossDBManyToManyField, {adoptable(field)}or give its "
+            'models one home in XDBREL["HOMES"].',
             obj=field,
             id="xdbrel.E021",
         )

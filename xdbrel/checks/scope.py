@@ -17,7 +17,8 @@ from django.db import models
 from xdbrel import placement
 from xdbrel.conf import Settings, given
 from xdbrel.exceptions import HomeError
-from xdbrel.relations import Relation, is_composite
+from xdbrel.fields.adoption import why_not
+from xdbrel.relations import Relation, handle_of, is_composite
 
 TAG = "xdbrel"
 
@@ -128,3 +129,10 @@ def _crosses(relation: Relation) -> bool:
         return relation.crosses
     except HomeError:
         return False
+
+
+def adoptable(field: Any) -> str:
+    """Return the part of a hint for who cannot declare a relation anew, or an empty string."""
+    if why_not(field) is not None:
+        return ""
+    return f"name '{handle_of(field)}' in XDBREL[\"ADOPT\"] if the app is not yours, "

@@ -125,3 +125,12 @@ def create_through_model(field: Any, klass: type[models.Model]) -> type[models.M
     through.made_by = field
     made: type[models.Model] = through
     return made
+
+
+def place(through: Any, field: Any) -> None:
+    """Let a model that Django has made for ``field`` live where one that is made here would."""
+    through._meta.local_managers.clear()
+    through.add_to_class("objects", ThroughManager(field.through_home))
+    through._meta._expire_cache()
+    through.save = _save
+    through.made_by = field

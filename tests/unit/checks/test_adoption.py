@@ -41,15 +41,21 @@ def test_e140_unknown(settings, handle, hint):
     ("handle", "reason"),
     [
         ("blog.Post.author", "it is a CrossDBForeignKey as it stands"),
-        ("auth.User.username", "it is a CharField, neither a ForeignKey nor a OneToOneField"),
         (
-            "auth.User.groups",
-            "it is a ManyToManyField, neither a ForeignKey nor a OneToOneField",
+            "auth.User.username",
+            "it is a CharField, not a ForeignKey, OneToOneField, ManyToManyField or "
+            "GenericForeignKey",
         ),
+        (
+            "notes.Thing.notes",
+            "it is a CrossDBGenericRelation; name the GenericForeignKey that it leads to",
+        ),
+        ("clubs.Club.readers", "it is a CrossDBManyToManyField as it stands"),
+        ("notes.Note.about", "it is a CrossDBGenericForeignKey as it stands"),
     ],
 )
 def test_e140_not_to_be_adopted(settings, handle, reason):
-    """Only Django's own relations of one column are."""
+    """Only relations of Django's own are, by the side that declares them."""
     label, _, name = handle.rpartition(".")
     assert found(settings, handle) == [
         Error(
@@ -63,4 +69,5 @@ def test_e140_not_to_be_adopted(settings, handle, reason):
 
 def test_what_can_be_adopted(settings):
     """Nothing is said of what is right."""
-    assert found(settings, "admin.LogEntry.user", "admin.LogEntry.content_type") == []
+    named = ["admin.LogEntry.user", "admin.LogEntry.content_type", "auth.User.groups"]
+    assert found(settings, *named, "wagons.Label.on") == []

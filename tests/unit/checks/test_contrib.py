@@ -112,7 +112,8 @@ def test_e042_sites():
             "xdbrel.E042",
             "flatpages.FlatPage lives in 'shop' and sites.Site in 'default'. Flat pages are "
             "linked to sites, within one database.",
-            'Give flatpages and sites one home in XDBREL["HOMES"].',
+            'Give flatpages and sites one home in XDBREL["HOMES"], or name '
+            "'flatpages.FlatPage.sites' in XDBREL[\"ADOPT\"].",
         ],
         [
             "xdbrel.E042",
@@ -164,7 +165,8 @@ def test_w043_content_types_in_several_databases(blog_models, settings):
             "blog.Tagged.tagged in 'blog' names content types by their key there, and they are "
             "in 'default' too: the same model may have another key in each.",
             hint="Keep content types in one database, and the models with generic relations "
-            "beside them; or declare CrossDBGenericForeignKey and CrossDBGenericRelation.",
+            "beside them, name 'blog.Tagged.tagged' in XDBREL[\"ADOPT\"] if the app is not yours, "
+            "or declare CrossDBGenericForeignKey and CrossDBGenericRelation.",
             obj=model._meta.get_field("tagged"),
             id="xdbrel.W043",
         )
@@ -177,7 +179,8 @@ def test_e044_generic_foreign_key(blog_models):
     assert found_by(contrib.check_generic_relations, blog_models) == [
         Error(
             "blog.Tagged.tagged looks for content types in 'blog', and they are in 'default'.",
-            hint="Give blog.Tagged the home 'default', or declare CrossDBGenericForeignKey and "
+            hint="Give blog.Tagged the home 'default', name 'blog.Tagged.tagged' in "
+            'XDBREL["ADOPT"] if the app is not yours, or declare CrossDBGenericForeignKey and '
             "CrossDBGenericRelation.",
             obj=model._meta.get_field("tagged"),
             id="xdbrel.E044",
@@ -202,8 +205,8 @@ def test_e044_generic_relation(blog_models, settings):
     assert found == [
         Error(
             "blog.Labelled.tags is a generic relation from 'default' to blog.Tagged in 'blog'.",
-            hint="Give both models one home, or declare CrossDBGenericForeignKey and "
-            "CrossDBGenericRelation.",
+            hint="Give both models one home, name 'blog.Tagged.tagged' in XDBREL[\"ADOPT\"] if "
+            "the app is not yours, or declare CrossDBGenericForeignKey and CrossDBGenericRelation.",
             obj=Labelled._meta.get_field("tags"),
             id="xdbrel.E044",
         )

@@ -125,7 +125,8 @@ def test_e021_many_to_many(blog_models):
             "blog.Note.readers is a many-to-many relation whose tables are in several "
             "databases: blog.Note in 'blog', blog.Note_readers in 'blog', auth.User in "
             "'default'.",
-            hint="Declare it as xdbrel.CrossDBManyToManyField, or give its models one home in "
+            hint="Declare it as xdbrel.CrossDBManyToManyField, name 'blog.Note.readers' in "
+            'XDBREL["ADOPT"] if the app is not yours, or give its models one home in '
             'XDBREL["HOMES"].',
             obj=Note._meta.get_field("readers"),
             id="xdbrel.E021",

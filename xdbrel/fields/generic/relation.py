@@ -52,7 +52,7 @@ class CrossDBGenericRelation(GenericRelation):
         rel: Any = self.remote_field
         setattr(cls, self.name, CrossDBReverseGenericManyToOneDescriptor(rel))
         if not cls._meta.abstract:
-            lazy_related_operation(_declare, cls, self.remote_field.model, field=self)
+            lazy_related_operation(declare, cls, self.remote_field.model, field=self)
 
     def deconstruct(self) -> Any:
         target = self.remote_field.model
@@ -165,7 +165,7 @@ class CrossDBReverseGenericManyToOneDescriptor(ReverseGenericManyToOneDescriptor
         return create_generic_manager(self.rel.model._default_manager.__class__, self.rel)
 
 
-def _declare(model: Any, source: Any, field: CrossDBGenericRelation) -> None:
+def declare(model: Any, source: Any, field: CrossDBGenericRelation) -> None:
     """Let deletes of ``model`` follow the relation, once both models are known."""
     generic = field.generic
     if not getattr(generic, "crosses_generically", False):
