@@ -1,5 +1,6 @@
 """A scan on several workers that are killed, stopped and cut off from their broker's data."""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -8,6 +9,7 @@ import sys
 import time
 import uuid
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from celery import Celery
@@ -19,6 +21,7 @@ from tests import servers
 REDIS = servers.REDIS_URL.rpartition("/")[0] + "/11"
 SECONDS = 90
 RELATION = "shop.Order.customer"
+WEATHER = "flights.Flight.weather"
 ORPHANS = 3000
 
 
@@ -47,7 +50,13 @@ class SharedProject:
             "from django.core.management import call_command; call_command('xdbrel_migrate');"
             "from sample_project.shop.models import Order; Order.objects.bulk_create("
             "Order(order_number=f'{n}', customer_id=10**6 + n % 3000, total=1)"
-            " for n in range(4000))"
+            " for n in range(4000));"
+            "import datetime as d; from sample_project.flights.models import Flight;"
+            "new_year = d.datetime(2013, 1, 1, tzinfo=d.UTC);"
+            "Flight.objects.bulk_create("
+            "Flight(number=1, distance=1, carrier_id='UA', dest_id='SJU',"
+            " origin_id=('EWR', 'JFK', 'LGA')[n % 3],"
+            " time_hour=new_year + d.timedelta(hours=n // 3 % 1000)) for n in range(4000))"
         )
 
     def python(self, script):
@@ -117,21 +126,45 @@ ENDED = "SELECT status, orphans, distinct_keys, resumed FROM xdbrel_scanrun"
 RANGES = "SELECT status, position, claimed_by FROM xdbrel_scanrange"
 
 
+def customers(shared):
+    return Counter(int(key) for (key,) in shared.rows("SELECT key FROM xdbrel_orphan"))
+
+
+def hours(shared):
+    found = (json.loads(key) for (key,) in shared.rows("SELECT key FROM xdbrel_orphan"))
+    return Counter((origin, datetime.fromisoformat(hour)) for origin, hour in found)
+
+
+EVERY_CUSTOMER = Counter(range(10**6, 10**6 + ORPHANS))
+EVERY_HOUR = Counter(
+    (origin, datetime(2013, 1, 1, tzinfo=UTC) + timedelta(hours=number))
+    for origin in ("EWR", "JFK", "LGA")
+    for number in range(ORPHANS // 3)
+)
+
+
 @pytest.mark.services("redis")
 @pytest.mark.parametrize(
-    "shared",
+    ("shared", "relation", "strategy", "keys_of", "every"),
     [
-        pytest.param((REDIS, 500), id="redis"),
+        pytest.param((REDIS, 500), RELATION, "merge", customers, EVERY_CUSTOMER, id="redis"),
+        pytest.param((REDIS, 500), WEATHER, "push", hours, EVERY_HOUR, id="redis-composite"),
         pytest.param(
-            (servers.RABBITMQ_URL, 500), id="rabbitmq", marks=pytest.mark.services("rabbitmq")
+            (servers.RABBITMQ_URL, 500),
+            RELATION,
+            "merge",
+            customers,
+            EVERY_CUSTOMER,
+            id="rabbitmq",
+            marks=pytest.mark.services("rabbitmq"),
         ),
     ],
-    indirect=True,
+    indirect=["shared"],
 )
-def test_workers_come_and_go(shared, request):
+def test_workers_come_and_go(shared, relation, strategy, keys_of, every, request):
     """One is killed, Redis loses its data, one is stopped: every finding is there, once."""
     with shared.worker("first") as first, shared.worker("second") as second:
-        shared.send("xdbrel.scan", RELATION, "full", strategy="merge")
+        shared.send("xdbrel.scan", relation, "full", strategy=strategy)
         shared.eventually(FOUND, lambda rows: rows[0][0] > 300)
         first.kill()
         if "redis" in request.node.name:
@@ -156,8 +189,7 @@ def test_workers_come_and_go(shared, request):
             ENDED, lambda rows: rows[0][0] != "running", nudge="xdbrel.resume_scans"
         )
     assert (status, orphans, keys) == ("complete", 4000, ORPHANS)
-    found = Counter(int(key) for (key,) in shared.rows("SELECT key FROM xdbrel_orphan"))
-    assert found == Counter(range(10**6, 10**6 + ORPHANS))
+    assert keys_of(shared) == every
     assert {work for (work,) in shared.rows("SELECT work FROM xdbrel_heartbeat")} >= {"scan"}
 
 
@@ -176,8 +208,7 @@ def test_soft_time_limit(shared):
             ENDED, lambda rows: rows[0][0] != "running"
         )
     assert (status, orphans, keys) == ("complete", 4000, ORPHANS)
-    found = Counter(int(key) for (key,) in shared.rows("SELECT key FROM xdbrel_orphan"))
-    assert found == Counter(range(10**6, 10**6 + ORPHANS))
+    assert customers(shared) == EVERY_CUSTOMER
     log = (shared.folder / "limited.log").read_text()
     assert "Soft time limit (1.0s) exceeded for xdbrel.scan_range" in log
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.apps.archive.models import Entry, Shelf
 from tests.apps.blog.models import Visit
+from tests.apps.climate.models import Cell, Marker, Trip
+from tests.integration.composite.conftest import hour, trip
 from xdbrel import relations
 from xdbrel.integrity.reading import ends, ranges
 from xdbrel.integrity.reading.ranges import KeyRange, split
@@ -72,6 +74,48 @@ def test_texts_and_uuids():
         assert all(parts)
         assert sum(map(len, parts)) == len(set(held))
         assert {key for part in parts for key in part} == set(held)
+
+
+def test_keys_of_several_columns():
+    """A range begins and ends at a tuple, also within what one value of the first column has."""
+    places = "aBé"
+    Trip.objects.bulk_create(
+        Trip(place=places[n % 3 and n % 2 + 1], hour=hour(n // 3) if n % 10 else None)
+        for n in range(900)
+    )
+    held = {key for key in Trip.objects.values_list("place", "hour") if key[1] is not None}
+    source, target, found = parted("climate.Trip.weather", 6, "push")
+    assert len(found) == 6
+    assert len({one.upto[0] for one in found[:-1]}) < 5
+    parts = [orphans(source, target, one, "push") for one in found]
+    assert all(len(part) < 2 * len(held) / 6 for part in parts)
+    assert sum(map(len, parts)) == len(held)
+    assert {key for part in parts for key in part} == held
+    # By their bytes texts stand in no index: each range would read the whole table.
+    assert split(source, target, 6, strategy="merge") == [KeyRange()]
+
+
+def test_numbers_of_several_columns():
+    """Both strategies find in the ranges together what there is, and once."""
+    Marker.objects.bulk_create(Marker(x=n % 7, y=n // 7 or None) for n in range(700))
+    Cell.objects.bulk_create(Cell(x=x, y=y) for x in range(7) for y in range(1, 100, 3))
+    expected = {(x, y): 1 for x in range(7) for y in range(1, 100) if y % 3 != 1}
+    for strategy in ("merge", "push"):
+        source, target, found = parted("climate.Marker.cell", 4, strategy)
+        assert len(found) == 4
+        parts = [orphans(source, target, one, strategy) for one in found]
+        assert sum(map(len, parts)) == len(expected)
+        assert {key: rows for part in parts for key, rows in part.items()} == expected
+
+
+def test_several_columns_without_an_order(monkeypatch):
+    """Where only a database knows how it sorts what follows, the first column parts alone."""
+    monkeypatch.setattr(ranges, "sorts_as_python", lambda end: False)
+    Trip.objects.bulk_create(trip(n // 4, "ABCD"[n % 4]) for n in range(200))
+    source, target, found = parted("climate.Trip.weather", 3, "push")
+    assert [one.upto and one.upto[0] for one in found] == ["B", "C", None]
+    parts = [orphans(source, target, one, "push") for one in found]
+    assert sum(map(len, parts)) == len({key for part in parts for key in part}) == 200
 
 
 def test_one_heavy_key():

@@ -32,6 +32,7 @@ from xdbrel.relations import Relation, is_composite
 
 _INTEGERS = (models.IntegerField, models.AutoField)
 _TEXTS = (models.CharField, models.TextField)
+_TIMES = (models.DateTimeField, models.DateField)
 
 #: What a field may change on the way between column and Python.
 _CONVERSIONS = ("db_type", "get_prep_value", "get_db_prep_value", "get_db_converters", "to_python")
@@ -324,8 +325,13 @@ def _are_sorted_by(first: End, second: End) -> bool:
     """
     return any(
         _is_plain(first.key_field, (kind,)) and _is_plain(second.key_field, (kind,))
-        for kind in (models.DateTimeField, models.DateField, models.CharField, models.TextField)
+        for kind in (*_TIMES, *_TEXTS)
     ) or (first.is_text and second.is_text)
+
+
+def sorts_as_python(end: End) -> bool:
+    """Tell whether the end's database puts keys of one column in the order that Python does."""
+    return end.is_integer or _is_plain(end.key_field, _TIMES)
 
 
 @dataclass(frozen=True)

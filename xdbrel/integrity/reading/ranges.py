@@ -10,14 +10,15 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 from django.db.models import Max, Min
 
+from xdbrel import keys
 from xdbrel.integrity.exceptions import CannotSample
 from xdbrel.integrity.reading import draws
-from xdbrel.integrity.reading.ends import KEY, End
+from xdbrel.integrity.reading.ends import KEY, End, sorts_as_python
 
 #: Random rows for each range that a whole is split into: the ranges' shares of the rows are
 #: then right to some tenths.
@@ -48,7 +49,7 @@ def split(source: End, target: End, parts: int, *, strategy: str) -> list[KeyRan
     walks through, and not by the arithmetic of keys: these may be anything but even. Where no
     rows can be drawn, or each range would read the whole table, there is one range.
     """
-    if parts < 2 or not source.column.indexed or source.is_composite:
+    if parts < 2 or not _leads_to_ranges(source, strategy):
         return [KeyRange()]
     walked = target if strategy in _BY_TARGETS else source
     if _leads_astray(walked):
@@ -59,12 +60,25 @@ def split(source: End, target: End, parts: int, *, strategy: str) -> list[KeyRan
             drawn, _ = draws.draw(walked, size, random.Random())  # noqa: S311
         except CannotSample:
             return [KeyRange()]
-        bounds = _by_rows(walked, Counter(key for key in drawn if key is not None), parts)
+        bounds = _by_rows(walked, Counter(filter(keys.is_whole, drawn)), parts)
     return [KeyRange(after, upto) for after, upto in pairwise([None, *bounds, None])]
+
+
+def _leads_to_ranges(source: End, strategy: str) -> bool:
+    """Tell whether an index leads to a range of the source's keys.
+
+    Of several columns, by the first. A merge sorts texts by their bytes, as no index does.
+    """
+    if not source.is_composite:
+        return source.column.indexed
+    first = source.parts[0]
+    return first.column.indexed and not (first.is_text and strategy == "merge")
 
 
 def _by_rows(walked: End, held: Counter[Any], parts: int) -> list[Any]:
     """Return the keys between the parts of the rows drawn; a key is never parted."""
+    if walked.is_composite:
+        held = _one_of_each(walked, held)
     wanted = held.total() / parts
     bounds: list[Any] = []
     gone, mark = 0, wanted
@@ -105,9 +119,27 @@ def _by_steps(walked: End, parts: int) -> list[Any]:
     return bounds
 
 
+def _one_of_each(end: End, held: Counter[Any]) -> Counter[Any]:
+    """Return one for all keys of several columns that are apart in none whose order is known.
+
+    That is the first, and those behind it as far as Python sorts them as the database does.
+    """
+    known = 1 + len(list(takewhile(sorts_as_python, end.parts[1:])))
+    together: dict[Any, Any] = {}
+    counted: Counter[Any] = Counter()
+    for key, rows in held.items():
+        counted[together.setdefault(key[:known], key)] += rows
+    return counted
+
+
 def _in_order(end: End, drawn: Sequence[Any]) -> list[Any]:
     """Return different keys as the end's database orders them; those gone since are left out."""
-    if end.is_integer:
+    if end.is_composite:
+        firsts = _in_order(end.parts[0], list({key[0] for key in drawn}))
+        places = {first: place for place, first in enumerate(firsts)}
+        known = [key for key in drawn if key[0] in places]
+        return sorted(known, key=lambda key: (places[key[0]], *key[1:]))
+    if sorts_as_python(end):
         return sorted(drawn)
     found: list[Any] = []
     wanted = set(drawn)

@@ -8,6 +8,7 @@ and compared with a target's as the target's database compares. What one column 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 
 from django.db import connections
@@ -163,6 +164,11 @@ def _between(
     """Return the condition that keys are above, from or up to these; ``None`` is no bound."""
     columns = [_exact(part) if by_bytes else part.key for part in end.parts]
     fields = [TextField() if by_bytes and part.is_text else part.key_field for part in end.parts]
+    low = after if since is None else since
+    alike = 0
+    if low is not None and upto is not None:
+        pairs = zip(low[:-1], upto[:-1], strict=True)
+        alike = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
     found = Q()
     for bound, strict, last in (
         (after, GreaterThan, GreaterThan),
@@ -177,7 +183,8 @@ def _between(
         for column, value in zip(columns[-2::-1], values[-2::-1], strict=True):
             condition = Q(strict(column, value)) | (Q(Equals(column, value)) & condition)
         found &= condition
-        # What the first column says alone leads by the index.
+        # What the first columns say alone leads by the index.
         lead = GreaterThanOrEqual if strict is GreaterThan else LessThanOrEqual
-        found &= Q(lead(columns[0], values[0]))
+        found &= Q(*map(Equals, columns[:alike], values[:alike]))
+        found &= Q(lead(columns[alike], values[alike]))
     return found
