@@ -2,16 +2,19 @@
 
 ``python -m tests.faults.arena --run deletes --kills 200`` makes the databases, lets the
 processes loose, waits until the relays have nothing left to do, prints a report as JSON
-and drops the databases. ``DJANGO_SETTINGS_MODULE`` is ``tests.faults.settings`` or
-``tests.faults.sample_settings``; ``XDBREL_LAYOUT`` and ``XDBREL_FAULT_FOLDER`` go with it.
+and drops the databases. ``DJANGO_SETTINGS_MODULE`` is ``tests.faults.settings``,
+``tests.faults.kinds_settings`` or ``tests.faults.sample_settings``; ``XDBREL_LAYOUT`` and
+``XDBREL_FAULT_FOLDER`` go with it.
 
 ``deletes``  deleters and relays are killed while others write; every way to delete
 ``relays``   four relays are killed while they work at a backlog of hundreds of intents
+``steps``    a deleter of one target of each kind is killed at every step that it takes
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import mmap
 import os
@@ -22,13 +25,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import django
 
 django.setup()
 
-from django.contrib.auth.models import User  # noqa: E402
 from django.db import Error, connections, transaction  # noqa: E402
 from django.db.models import ProtectedError  # noqa: E402
 
@@ -37,7 +40,10 @@ from tests.faults import journal as journals  # noqa: E402
 from tests.faults.journal import Journal  # noqa: E402
 from tests.faults.processes import AT_RANDOM, Fuse, Slot, ended_well, fork  # noqa: E402
 from tests.faults.world import world  # noqa: E402
+from xdbrel import placement, relations  # noqa: E402
 from xdbrel.cascade.relay import intent_aliases, relay  # noqa: E402
+from xdbrel.integrity.repair import repair  # noqa: E402
+from xdbrel.integrity.scan import scan  # noqa: E402
 from xdbrel.models import CascadeIntent  # noqa: E402
 
 Status = CascadeIntent.Status
@@ -47,6 +53,7 @@ Status = CascadeIntent.Status
 LATEST_SECONDS = 1.5
 DRAIN_SECONDS = 120.0
 POPULATION = 40
+RUNS = ("deletes", "relays", "steps")
 BACKLOG = 100
 
 
@@ -69,32 +76,38 @@ class Arena:
     # What processes do.
 
     def delete(self, rng: random.Random, fuse: Fuse) -> None:
-        """Delete users, and now and then a post, in every way, until killed."""
+        """Delete targets, and now and then what is between, in every way, until killed."""
         ways = [
             self._instance,
             self._queryset,
             self._in_atomic,
-            self._in_atomic_of_both,
-            self._in_blocks_of_both,
-            self._post,
+            self._in_atomic_of_all,
+            self._in_blocks_of_two,
+            self._between,
         ]
-        pks = list(User.objects.values_list("pk", flat=True))
+        known: dict[Any, list[Any]] = {model: _pks(model) for model in self.world.targets}
         fuse.light()
         while True:
-            if len(pks) < 10:
-                pks = list(User.objects.values_list("pk", flat=True))
-                if len(pks) < 10:
+            model = rng.choice(self.world.targets)
+            if len(known[model]) < 10:
+                known[model] = _pks(model)
+                if len(known[model]) < 10:
                     time.sleep(0.005)
                     continue
+            pks = known[model]
             chosen = [pks.pop(rng.randrange(len(pks))) for _ in range(rng.randint(1, 4))]
-            way = rng.choice(ways)
-            if way in (self._instance, self._post):
-                chosen = chosen[:1]
             try:
-                way(rng, chosen)
+                rng.choice(ways)(rng, model, chosen)
             except Error as error:
                 # The outcome stays open.
                 self.journal.note(event="error", role="deleter", error=repr(error)[:200])
+
+    def delete_one(self, model: Any, pk: Any, fuse: Fuse) -> None:
+        """Delete one target, and come to an end, unless killed."""
+        target = model._base_manager.using(placement.home(model)).get(pk=pk)
+        self.journal.attempt(model, [pk])
+        fuse.light()
+        target.delete()
 
     @contextmanager
     def _trying(self, model: Any, pks: list[Any]) -> Iterator[None]:
@@ -106,62 +119,67 @@ class Arena:
         else:
             self.journal.outcome(attempt, journals.GONE)
 
-    def _instance(self, rng: random.Random, pks: list[Any]) -> None:
-        user = User.objects.filter(pk=pks[0]).first()
-        if user is not None:
-            with self._trying(User, pks):
-                user.delete()
+    def _instance(self, rng: random.Random, model: Any, pks: list[Any]) -> None:
+        target = model.objects.filter(pk=pks[0]).first()
+        if target is not None:
+            with self._trying(model, pks[:1]):
+                target.delete()
 
-    def _queryset(self, rng: random.Random, pks: list[Any]) -> None:
-        with self._trying(User, pks):
-            User.objects.filter(pk__in=pks).delete()
+    def _queryset(self, rng: random.Random, model: Any, pks: list[Any]) -> None:
+        with self._trying(model, pks):
+            model.objects.filter(pk__in=pks).delete()
 
-    def _in_atomic(self, rng: random.Random, pks: list[Any]) -> None:
-        with self._trying(User, pks), transaction.atomic(using="default"):
-            self._each(rng, pks)
+    def _in_atomic(self, rng: random.Random, model: Any, pks: list[Any]) -> None:
+        with self._trying(model, pks), transaction.atomic(using=placement.home(model)):
+            self._each(rng, model, pks)
 
-    def _in_atomic_of_both(self, rng: random.Random, pks: list[Any]) -> None:
-        with self._trying(User, pks), xdbrel.atomic(*self.world.homes):
-            self._each(rng, pks)
+    def _in_atomic_of_all(self, rng: random.Random, model: Any, pks: list[Any]) -> None:
+        first = placement.home(model)
+        others = [alias for alias in self.world.homes if alias != first]
+        with self._trying(model, pks), xdbrel.atomic(first, *others):
+            self._each(rng, model, pks)
 
-    def _in_blocks_of_both(self, rng: random.Random, pks: list[Any]) -> None:
+    def _in_blocks_of_two(self, rng: random.Random, model: Any, pks: list[Any]) -> None:
         """Targets commit first in this order of blocks too."""
+        first = placement.home(model)
+        other = next(alias for alias in self.world.homes[1:] if alias != first)
         with (
-            self._trying(User, pks),
-            transaction.atomic(using=self.world.homes[1]),
-            transaction.atomic(using="default"),
+            self._trying(model, pks),
+            transaction.atomic(using=other),
+            transaction.atomic(using=first),
         ):
-            self._each(rng, pks)
+            self._each(rng, model, pks)
 
-    def _each(self, rng: random.Random, pks: list[Any]) -> None:
-        for user in User.objects.filter(pk__in=pks):
-            user.delete()
+    def _each(self, rng: random.Random, model: Any, pks: list[Any]) -> None:
+        for target in model.objects.filter(pk__in=pks):
+            target.delete()
         if rng.random() < 0.3:
             raise RolledBack
 
-    def _post(self, rng: random.Random, pks: list[Any]) -> None:
+    def _between(self, rng: random.Random, model: Any, pks: list[Any]) -> None:
         """A target that is a source itself."""
-        post = self.world.Post.objects.filter(author__in=pks).first()
-        if post is not None:
-            with self._trying(type(post), [post.pk]):
-                post.delete()
+        target = self.world.between(rng)
+        if target is not None:
+            with self._trying(type(target), [target.pk]):
+                target.delete()
 
     def insert(self, rng: random.Random, number: int) -> None:
-        """Write for random users, and new users, until stopped; often for users just deleted."""
+        """Write for random targets, and new ones, until stopped; often for those just deleted."""
         pk = number * 10_000_000
         while not self.stopping[0]:
             try:
-                if User.objects.count() < POPULATION:
+                if any(model.objects.count() < POPULATION for model in self.world.targets):
                     pk += 1
                     self.world.newcomer(pk, rng, self.journal)
                 self._insert_one(rng)
             except (Error, TooLate) as error:
-                # A deadlock, a post or a user that is gone: nothing was written.
+                # A deadlock, a row or a target that is gone: nothing was written.
                 self.journal.note(event="error", role="writer", error=repr(error)[:200])
 
     def _insert_one(self, rng: random.Random) -> None:
         began = time.monotonic()
-        user = rng.choice(list(User.objects.order_by("pk")))
+        model = rng.choice(self.world.targets)
+        target = rng.choice(list(model.objects.order_by("pk")))
         late = False
         # Some think for long, and whom they have read is deleted meanwhile.
         time.sleep(0.4 * rng.random() ** 2)
@@ -170,11 +188,10 @@ class Arena:
             nonlocal late
             if time.monotonic() - began > LATEST_SECONDS:
                 raise TooLate
-            late = not User.objects.filter(pk=user.pk).exists()
+            late = not model.objects.filter(pk=target.pk).exists()
 
-        written = self.world.write(
-            rng.choice(self.world.writes()), user, rng, self.journal, in_time
-        )
+        write = rng.choice(self.world.writes(target))
+        written = self.world.write(write, target, rng, self.journal, in_time)
         if late:
             self.journal.note(event="late", rows=written)
 
@@ -195,19 +212,22 @@ class Arena:
             time.sleep(0.02)
 
     def make_backlog(self, first: int) -> None:
-        """Write users, delete them in one transaction, and die as soon as it has committed."""
+        """Write targets, delete them in one transaction, and die as soon as it has committed."""
         rng = random.Random(f"{self.seed} {first}")
-        pks = range(first, first + BACKLOG)
-        for pk in pks:
+        for pk in range(first, first + BACKLOG // len(self.world.targets)):
             self.world.newcomer(pk, rng, self.journal)
-        kept = self.world.Invoice.objects.values_list("customer", flat=True)
-        going = sorted(set(pks) - set(kept))
-        self.journal.attempt(User, going)
-        with transaction.atomic(using="default"):
-            for user in User.objects.filter(pk__in=going):
-                user.delete()
+        using = self.world.homes[0]
+        kept = self.world.protected()
+        models = [model for model in self.world.targets if placement.home(model) == using]
+        going = {model: [pk for pk in _pks(model) if pk not in kept] for model in models}
+        for model, pks in going.items():
+            self.journal.attempt(model, pks)
+        with transaction.atomic(using=using):
+            for model, pks in going.items():
+                for target in model.objects.filter(pk__in=pks):
+                    target.delete()
             # First among those who are called after the commit.
-            connections["default"].run_on_commit.insert(
+            connections[using].run_on_commit.insert(
                 0, (set(), lambda: os.kill(os.getpid(), signal.SIGKILL), False)
             )
 
@@ -249,6 +269,37 @@ class Arena:
             slot.start()
         return slots
 
+    def run_steps(self, kills: int) -> list[Slot]:
+        """Kill a deleter of a target of each kind at its first step, then at its second …"""
+        rng = random.Random(f"{self.seed} steps")
+        dying = list(self.world.targets)
+        for step in itertools.count(1):
+            self.world.newcomer(step, rng, self.journal)
+            for model in list(dying):
+                fuse = Fuse(step, False, "deleter", self.journal)
+                key = self.world.key(model, step)
+                pid = fork(partial(self.delete_one, model, key, fuse))
+                if ended_well(pid, 60.0):
+                    # All of its steps have been someone's last.
+                    dying.remove(model)
+                    self.journal.note(event="steps", model=model._meta.label, steps=step - 1)
+            if not dying:
+                return []
+        raise AssertionError
+
+    def repair(self) -> int:
+        """Delete what dangles in its target's own database; return how many rows it was.
+
+        No intent speaks of what was written there while the target was being deleted: where
+        both share a home, it is for scans.
+        """
+        repaired = 0
+        for relation in relations.all_relations():
+            beside = relation.source in self.world.watched and not relation.crosses
+            if beside and scan(relation, fresh=True).orphans:
+                repaired += repair(relation, "delete").rows
+        return repaired
+
     def _slot(self, role: str, work: Callable[[random.Random, Fuse], None], number: int) -> Slot:
         rng = random.Random(f"{self.seed} {role} {number}")
         return Slot(role, work, self.journal, rng, steps=120, seconds=0.15)
@@ -267,6 +318,10 @@ class Arena:
         finally:
             for slot in slots:
                 slot.end()
+
+
+def _pks(model: Any) -> list[Any]:
+    return list(model.objects.order_by("pk").values_list("pk", flat=True))
 
 
 def killed(slots: list[Slot], role: str) -> int:
@@ -306,7 +361,7 @@ def run(name: str, kills: int, seed: int) -> dict[str, Any]:
 
 def _run(arena: Arena, name: str, kills: int) -> dict[str, Any]:
     began = time.monotonic()
-    slots = {"deletes": arena.run_deletes, "relays": arena.run_relays}[name](kills)
+    slots = getattr(arena, f"run_{name}")(kills)
     fought = time.monotonic() - began
     relays = [fork(arena.drain) for _ in range(3)]
     ended = [ended_well(pid, DRAIN_SECONDS + 30) for pid in relays]
@@ -318,12 +373,13 @@ def _run(arena: Arena, name: str, kills: int) -> dict[str, Any]:
             f"{intent.relation} {intent.keys} {intent.last_error}"
             for intent in left
         ]
+    repaired = arena.repair()
     wrong += journals.found_wrong(arena.journal, arena.world.watched)
     places: dict[str, Counter[str]] = {}
     for slot in slots:
         places.setdefault(slot.role, Counter())[AT_RANDOM] += slot.killed[AT_RANDOM]
     for event in arena.journal.events("killed"):
-        places[event["role"]][event["place"]] += 1
+        places.setdefault(event["role"], Counter())[event["place"]] += 1
     events = Counter(event["event"] for event in arena.journal.events())
     deletes = journals.Deletes(arena.journal)
     return {
@@ -332,6 +388,8 @@ def _run(arena: Arena, name: str, kills: int) -> dict[str, Any]:
         "killed": {role: dict(counts) for role, counts in places.items()},
         "rows": events["row"],
         "rows written late": sum(event["rows"] for event in arena.journal.events("late")),
+        "rows found by scans": repaired,
+        "steps": {event["model"]: event["steps"] for event in arena.journal.events("steps")},
         "deletes tried": events["attempt"],
         "rows asked to go": len(deletes.asked),
         "errors": dict(
@@ -347,7 +405,7 @@ def _run(arena: Arena, name: str, kills: int) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", choices=["deletes", "relays"], default="deletes")
+    parser.add_argument("--run", choices=RUNS, default="deletes")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=None)
     options = parser.parse_args()

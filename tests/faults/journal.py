@@ -13,12 +13,13 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from django.apps import apps
 from django.db import models
 
-from xdbrel import placement
+from tests.faults.oracle import links_of, snapshot
 
 #: What became of a delete: committed, refused or rolled back. Open where nobody could say.
 GONE, KEPT = "gone", "kept"
@@ -33,11 +34,11 @@ class Journal:
 
     def row(self, instance: models.Model) -> None:
         """Note a row that has been committed."""
-        keys = {
+        row = {
             field.attname: getattr(instance, field.attname)
-            for field in foreign_keys(type(instance))
+            for field in instance._meta.local_concrete_fields
         }
-        self.note(event="row", model=instance._meta.label, pk=instance.pk, keys=keys)
+        self.note(event="row", model=instance._meta.label, pk=instance.pk, row=row)
 
     def attempt(self, model: type[models.Model], pks: Iterable[Any]) -> str:
         """Note that rows are about to be deleted; return what ``outcome`` takes."""
@@ -53,7 +54,9 @@ class Journal:
         # One write to a file opened for appending: lines of several processes never mix.
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:
-            os.write(handle, (json.dumps({"at": time.time(), **event}) + "\n").encode())
+            os.write(
+                handle, (json.dumps({"at": time.time(), **event}, default=_plain) + "\n").encode()
+            )
         finally:
             os.close(handle)
 
@@ -75,7 +78,7 @@ class Deletes:
         #: Rows of which a delete() has returned.
         self.committed: set[tuple[str, Any]] = set()
         for event in journal.events("attempt"):
-            rows = {(event["model"], pk) for pk in event["pks"]}
+            rows = {(event["model"], _hashable(pk)) for pk in event["pks"]}
             outcome = outcomes.get(event["name"])
             if outcome != KEPT:
                 self.asked |= rows
@@ -85,62 +88,53 @@ class Deletes:
 
 def found_wrong(journal: Journal, watched: Iterable[type[models.Model]]) -> list[str]:
     """Return a line for each row that is dangling, lost, or changed without reason."""
-    watched = list(watched)
     deletes = Deletes(journal)
-    now = {model._meta.label: _rows(model) for model in watched}
+    now = {
+        model: {_same(pk): {name: _same(value) for name, value in row.items()} for pk, row in rows}
+        for model, rows in ((model, rows.items()) for model, rows in snapshot(watched).items())
+    }
+    links = list(links_of(now))
+    living = {link: {link.target_key(now, pk) for pk in now[link.target]} for link in links}
     lines = []
-    for model in watched:
+    for model, rows in now.items():
         label = model._meta.label
-        for pk, row in now[label].items():
-            if (label, pk) in deletes.committed:
-                lines.append(f"{label} {pk} is there after its delete() returned")
-            for field in foreign_keys(model):
-                key, target = row[field.attname], _label_of_target(field)
-                if key is not None and target in now and key not in now[target]:
-                    lines.append(f"{label} {pk} is an orphan: {field.name} {key} is gone")
+        lines += [
+            f"{label} {pk} is there after its delete() returned"
+            for pk in rows
+            if (label, pk) in deletes.committed
+        ]
+    for link in links:
+        for pk, row in now[link.source].items():
+            key = link.key_of(row)
+            if key is not None and key not in living[link]:
+                lines.append(f"{link.source._meta.label} {pk} is an orphan: {link.handle} {key}")
     for event in journal.events("row"):
-        label, pk, model = event["model"], event["pk"], apps.get_model(event["model"])
-        row = now[label].get(pk)
+        label, pk, model = event["model"], _hashable(event["pk"]), apps.get_model(event["model"])
+        own = [(link, link.key_of(event["row"])) for link in links if link.source is model]
+        row = now[model].get(pk)
         if row is None:
-            if (label, pk) not in deletes.asked and not _followed(model, event["keys"], now):
-                lines.append(f"{label} {pk} is lost: {event['keys']}, targets living")
+            followed = any(
+                link.cascades and key is not None and key not in living[link] for link, key in own
+            )
+            if (label, pk) not in deletes.asked and not followed:
+                lines.append(f"{label} {pk} is lost: {event['row']}, targets living")
             continue
-        for field in foreign_keys(model):
-            key, target = event["keys"][field.attname], _label_of_target(field)
-            if row[field.attname] != key and (target not in now or key in now[target]):
-                lines.append(
-                    f"{label} {pk}: {field.name} is {row[field.attname]}, its target {key} lives"
-                )
+        for link, key in own:
+            held = link.key_of(row)
+            if held != key and key in living[link]:
+                lines.append(f"{link.handle} of {pk} is {held}, its target {key} lives")
     return lines
 
 
-def foreign_keys(model: type[models.Model]) -> list[Any]:
-    """Return the relations that a row of ``model`` holds keys of, crossing or not."""
-    return [
-        field for field in model._meta.concrete_fields if field.many_to_one or field.one_to_one
-    ]
+def _same(value: Any) -> Any:
+    """Return a value as a journal gives it back."""
+    return _hashable(json.loads(json.dumps(value, default=_plain)))
 
 
-def _followed(model: type[models.Model], keys: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Tell whether a row with these keys had a target to follow."""
-    return any(
-        _policy(field) is models.CASCADE
-        and _label_of_target(field) in now
-        and keys[field.attname] is not None
-        and keys[field.attname] not in now[_label_of_target(field)]
-        for field in foreign_keys(model)
-    )
+def _plain(value: Any) -> str:
+    """Return what JSON knows nothing of as a text, the same wherever it was read."""
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _policy(field: Any) -> Any:
-    return getattr(field.remote_field, "policy", field.remote_field.on_delete)
-
-
-def _label_of_target(field: Any) -> str:
-    return field.remote_field.model._meta.label
-
-
-def _rows(model: type[models.Model]) -> dict[Any, dict[str, Any]]:
-    columns = [field.attname for field in model._meta.concrete_fields]
-    rows = model._base_manager.using(placement.home(model)).order_by().values(*columns)
-    return {row[model._meta.pk.attname]: row for row in rows}
+def _hashable(pk: Any) -> Any:
+    return tuple(pk) if isinstance(pk, list) else pk

@@ -26,9 +26,13 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=2000, help="over all layouts")
     parser.add_argument("--layout", nargs="+", choices=LAYOUTS, default=["mixed", "mixed_reverse"])
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--models", choices=["sample", "tests"], default="sample")
+    parser.add_argument("--models", choices=["sample", "tests", "kinds"], default="sample")
     options = parser.parse_args()
-    module = {"sample": "sample_settings", "tests": "settings"}[options.models]
+    module = {
+        "sample": "sample_settings",
+        "tests": "settings",
+        "kinds": "kinds_settings",
+    }[options.models]
     each = -(-options.kills // len(options.layout))
     status = 0
     total: Counter[str] = Counter()

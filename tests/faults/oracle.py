@@ -184,7 +184,7 @@ def after(before: Snapshot, *gone: Root) -> Snapshot:
         model: {pk: row for pk, row in rows.items() if (model, pk) not in dead}
         for model, rows in before.items()
     }
-    for link in _links(before):
+    for link in links_of(before):
         if link.sets:
             missing = {link.target_key(before, pk) for model, pk in dead if model is link.target}
             for pk, row in changed[link.source].items():
@@ -237,7 +237,7 @@ def assert_consistent(
 def orphans(now: Snapshot) -> dict[str, set[Any]]:
     """Return the keys without a target by relation; of DO_NOTHING nobody expects any better."""
     found = {}
-    for link in _links(now):
+    for link in links_of(now):
         if link.policy is models.DO_NOTHING:
             continue
         there = {link.target_key(now, pk) for pk in now[link.target]}
@@ -276,7 +276,7 @@ def lost(before: Snapshot, now: Snapshot, roots: Iterable[Root]) -> list[str]:
         f"{model._meta.label} {pk!r} is missing: {before[model][pk]}"
         for model, pk in sorted(missing - explained, key=repr)
     ]
-    for link in _links(before):
+    for link in links_of(before):
         gone = {link.target_key(before, pk) for model, pk in missing if model is link.target}
         for pk, row in before[link.source].items():
             key = link.key_of(row)
@@ -292,7 +292,7 @@ def _closure(
 ) -> set[tuple[type[models.Model], Any]]:
     """Return these rows and all that goes with them."""
     links: dict[type[models.Model], list[tuple[Link, dict[Any, list[Any]]]]] = {}
-    for link in _links(before):
+    for link in links_of(before):
         if link.cascades:
             holders: dict[Any, list[Any]] = {}
             for pk, row in before[link.source].items():
@@ -313,7 +313,8 @@ def _closure(
     return dead
 
 
-def _links(snapshot: Snapshot) -> Iterator[Link]:
+def links_of(snapshot: Snapshot) -> Iterator[Link]:
+    """Yield the relations between models of a snapshot, of every kind."""
     for model in snapshot:
         for field in model._meta.local_concrete_fields:
             if field.many_to_one or field.one_to_one:

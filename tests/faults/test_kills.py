@@ -26,6 +26,8 @@ SERVERS = {
     "mixed_reverse": ["postgres", "mariadb"],
 }
 MOST_SECONDS = 600
+#: The settings of relations that are not of one column.
+KINDS = "kinds_settings"
 ARENA = [sys.executable, "-m", "tests.faults.arena"]
 
 pytestmark = pytest.mark.services(*SERVERS[LAYOUT])
@@ -35,13 +37,13 @@ pytestmark = pytest.mark.services(*SERVERS[LAYOUT])
 def arena(tmp_path, tell):
     """Returns what lets a run happen and gives its report."""
 
-    def run(name):
+    def run(name, kills=KILLS, models="settings"):
         seed = SEED or str(random.randrange(10**6))
         done = subprocess.run(
-            [*ARENA, "--run", name, "--kills", str(KILLS), "--seed", seed],
+            [*ARENA, "--run", name, "--kills", str(kills), "--seed", seed],
             env={
                 **os.environ,
-                "DJANGO_SETTINGS_MODULE": "tests.faults.settings",
+                "DJANGO_SETTINGS_MODULE": f"tests.faults.{models}",
                 "XDBREL_FAULT_FOLDER": str(tmp_path),
             },
             capture_output=True,
@@ -68,3 +70,33 @@ def test_relays_are_killed_at_a_backlog(arena):
     report = arena("relays")
     assert sum(report["killed"]["relay"].values()) >= KILLS
     assert report["rows asked to go"] > 0
+
+
+def test_deleters_of_other_kinds_are_killed_while_others_write(arena):
+    """Deleters of both sides of many-to-many relations, of generic and composite targets."""
+    report = arena("deletes", kills=KILLS // 2, models=KINDS)
+    assert sum(report["killed"]["deleter"].values()) >= KILLS // 2
+    assert report["rows asked to go"] > KILLS / 8
+
+
+def test_relays_are_killed_at_a_backlog_of_other_kinds(arena):
+    report = arena("relays", kills=KILLS // 2, models=KINDS)
+    assert sum(report["killed"]["relay"].values()) >= KILLS // 2
+    assert report["rows asked to go"] > 0
+    assert report["rows found by scans"] == 0
+
+
+def test_deleters_of_other_kinds_are_killed_at_every_step(arena):
+    """Before and after each statement and each commit, once for each kind of target."""
+    report = arena("steps", models=KINDS)
+    steps = report["steps"]
+    assert steps.keys() == {
+        "clubs.Reader",
+        "clubs.Club",
+        "notes.Thing",
+        "climate.Weather",
+        "climate.Region",
+    }
+    assert min(steps.values()) > 10
+    assert sum(report["killed"]["deleter"].values()) == sum(steps.values())
+    assert report["rows found by scans"] == 0

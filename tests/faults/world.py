@@ -1,7 +1,8 @@
-"""What the processes of a fault run write and delete, in the models of either project.
+"""What the processes of a fault run write and delete, in the models of one of three projects.
 
 ``TestModels`` are those of ``tests.apps``: three homes in a row, since what hangs on a post
-is in yet another database. ``SampleModels`` are the sample project's.
+is in yet another database. ``Kinds`` are the targets of many-to-many, generic and composite
+relations there. ``SampleModels`` are the sample project's.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from django.apps import apps
@@ -16,6 +18,9 @@ from django.contrib.auth.models import User
 from django.db import models, transaction
 
 from tests.faults.journal import Journal
+from xdbrel import placement
+
+NOON = datetime(2024, 2, 29, 12, tzinfo=UTC)
 
 Model = type[models.Model]
 
@@ -26,6 +31,8 @@ class World:
     #: In the order of commits: targets before sources.
     homes: tuple[str, ...]
     watched: list[Model]
+    #: What is deleted; there are sources of each.
+    targets: list[Model] = [User]
 
     def newcomer(self, pk: int, rng: random.Random, journal: Journal) -> None:
         """Write a user with something of each kind; one in twelve cannot be deleted."""
@@ -37,7 +44,7 @@ class World:
             journal.row(invoice)
         user.save(force_insert=True)
         journal.row(user)
-        for write in self.writes():
+        for write in self.writes(user):
             self.write(write, user, rng, journal)
 
     def write(
@@ -58,9 +65,23 @@ class World:
             journal.row(row)
         return len(rows)
 
-    def writes(self) -> list[Callable[[Any, random.Random], tuple[str, list[models.Model]]]]:
-        """Return what gives a user sources: (alias, rows in the order of their writing)."""
+    def writes(
+        self, target: Any
+    ) -> list[Callable[[Any, random.Random], tuple[str, list[models.Model]]]]:
+        """Return what gives a target sources: (alias, rows in the order of their writing)."""
         raise NotImplementedError
+
+    def between(self, rng: random.Random) -> Any:
+        """Return a target that is a source itself, if there is one."""
+        return _another(self.Post.objects, rng)
+
+    def key(self, model: Model, number: int) -> Any:
+        """Return the primary key of the target of a model that ``newcomer(number)`` wrote."""
+        return number
+
+    def protected(self) -> set[Any]:
+        """Return the keys of targets that cannot be deleted."""
+        return set(self.Invoice.objects.values_list("customer", flat=True))
 
     def invoice(self, user: Any) -> models.Model:
         """Write what protects ``user``."""
@@ -79,7 +100,7 @@ class TestModels(World):
         self.Invoice, self.Order, self.Profile, self.Review = Invoice, Order, Profile, Review
         self.watched = [User, Post, Comment, Bookmark, Invoice, Order, Profile, Review]
 
-    def writes(self):
+    def writes(self, target):
         return [self.posts, self.comment, self.orders, self.review, self.profile, self.bookmark]
 
     def posts(self, user, rng):
@@ -112,6 +133,110 @@ class TestModels(World):
         return self.Invoice.objects.create(customer_id=user.pk)
 
 
+class Kinds(World):
+    """Readers and clubs, things, weather and regions: targets of relations of other kinds."""
+
+    homes = ("default", "blog", "shop")
+
+    def __init__(self) -> None:
+        from tests.apps.climate.models import Record, Region, Report, Stop, Trip, Weather
+        from tests.apps.clubs.models import Club, Membership, Reader
+        from tests.apps.notes.models import Label, Note, Reply, Thing
+
+        self.Reader, self.Club, self.Membership = Reader, Club, Membership
+        self.Thing, self.Note, self.Reply, self.Label = Thing, Note, Reply, Label
+        self.Weather, self.Region, self.Record = Weather, Region, Record
+        self.Trip, self.Stop, self.Report = Trip, Stop, Report
+        self.targets = [Reader, Club, Thing, Weather, Region]
+        between = [Reader.likes, Club.readers, Club.patrons, Club.friends]
+        self.watched = [*self.targets, *(one.through for one in between), Membership]
+        self.watched += [Note, Reply, Label, Trip, Stop, Report, Record]
+
+    def newcomer(self, pk, rng, journal):
+        """Write a target of each kind, with something of each that may hang on it."""
+        made = [
+            self.Reader(pk=pk, slug=f"r{pk}"),
+            self.Club(pk=pk, name=f"c{pk}"),
+            self.Thing(pk=pk),
+            self.Weather(place=f"p{pk}", hour=NOON),
+            self.Region(pk=pk, country="fr", number=pk),
+        ]
+        for one in made:
+            one.save(force_insert=True)
+            journal.row(one)
+        for one in made:
+            for write in self.writes(one):
+                self.write(write, one, rng, journal)
+
+    def writes(self, target):
+        return {
+            self.Reader: [self.likes, self.joins, self.membership],
+            self.Club: [self.liked, self.joined, self.friend],
+            self.Thing: [self.note, self.label],
+            self.Weather: [self.trip, self.report, self.record],
+            self.Region: [self.trip_there],
+        }[type(target)]
+
+    def between(self, rng):
+        return _another(self.Trip.objects, rng)
+
+    def key(self, model, number):
+        return (f"p{number}", NOON) if model is self.Weather else number
+
+    def protected(self):
+        return set()
+
+    def likes(self, reader, rng):
+        through = self.Reader.likes.through
+        return "default", _new(through, reader=reader, club=_another(self.Club.objects, rng))
+
+    def liked(self, club, rng):
+        through = self.Reader.likes.through
+        return "default", _new(through, reader=_another(self.Reader.objects, rng), club=club)
+
+    def joins(self, reader, rng):
+        through = self.Club.readers.through
+        return "blog", _new(through, reader=reader, club=_another(self.Club.objects, rng))
+
+    def joined(self, club, rng):
+        """In a database where neither side is."""
+        through = self.Club.patrons.through
+        return "shop", _new(through, reader=_another(self.Reader.objects, rng), club=club)
+
+    def friend(self, club, rng):
+        through = self.Club.friends.through
+        return "default", _new(through, from_club=club, to_club=_another(self.Club.objects, rng))
+
+    def membership(self, reader, rng):
+        club, sponsor = _another(self.Club.objects, rng), _another(self.Reader.objects, rng)
+        return "shop", _new(self.Membership, club=club, reader=reader, sponsor=sponsor)
+
+    def note(self, thing, rng):
+        note = self.Note(about=thing)
+        return "blog", [note, self.Reply(note=note)]
+
+    def label(self, thing, rng):
+        return "shop", [self.Label(subject=thing)]
+
+    def trip(self, weather, rng, region=None):
+        region = region or _another(self.Region.objects, rng)
+        # Without a target of the one or of the other, it holds no key of theirs.
+        where = {"country": "fr", "region_number": region and region.number}
+        when = {"place": weather.place, "hour": weather.hour} if weather else {}
+        trip = self.Trip(**where, **when)
+        return "blog", [trip, self.Stop(trip=trip)]
+
+    def trip_there(self, region, rng):
+        return self.trip(_another(self.Weather.objects, rng), rng, region)
+
+    def report(self, weather, rng):
+        trip = _another(self.Trip.objects, rng)
+        return "shop", [self.Report(trip=trip)] if trip else []
+
+    def record(self, weather, rng):
+        return "default", [self.Record(place=weather.place, hour=weather.hour)]
+
+
 class SampleModels(World):
     homes = ("default", "blog_db", "shop_db")
 
@@ -125,7 +250,7 @@ class SampleModels(World):
         self.watched = [User, Post, Comment, Invoice, Order, Profile, Review]
         self.numbers = itertools.count()
 
-    def writes(self):
+    def writes(self, target):
         return [self.posts, self.comment, self.orders, self.review, self.profile]
 
     def posts(self, user, rng):
@@ -161,7 +286,15 @@ class SampleModels(World):
 
 def world() -> World:
     """Return the world of the models that are installed."""
-    return SampleModels() if apps.is_installed("sample_project.blog") else TestModels()
+    if apps.is_installed("sample_project.blog"):
+        return SampleModels()
+    return Kinds() if apps.is_installed("tests.apps.clubs") else TestModels()
+
+
+def _new(model: Any, **targets: Any) -> list[models.Model]:
+    """Return a row between targets, none where one is missing or there is such a row."""
+    there = model._base_manager.using(placement.home(model)).filter(**targets)
+    return [] if None in targets.values() or there.exists() else [model(**targets)]
 
 
 def _another(manager: Any, rng: random.Random) -> Any:
