@@ -206,7 +206,8 @@ def test_e044_generic_relation(blog_models, settings):
         Error(
             "blog.Labelled.tags is a generic relation from 'default' to blog.Tagged in 'blog'.",
             hint="Give both models one home, name 'blog.Tagged.tagged' in XDBREL[\"ADOPT\"] if "
-            "the app is not yours, or declare CrossDBGenericForeignKey and CrossDBGenericRelation.",
+            "the app is not yours, or declare CrossDBGenericForeignKey and "
+            "CrossDBGenericRelation.",
             obj=Labelled._meta.get_field("tags"),
             id="xdbrel.E044",
         )
