@@ -10,10 +10,12 @@ from typing import Any
 from django.core.exceptions import FieldDoesNotExist, FieldError, ValidationError
 from django.db import models
 from django.db.models.fields.mixins import NOT_PROVIDED
+from django.utils.text import capfirst
 
 from xdbrel import keys, placement
 from xdbrel.caching import uncached
 from xdbrel.fields import descriptors, rels
+from xdbrel.fields.choices import CompositeModelChoiceField
 from xdbrel.fields.key import CompositeKey, of_columns
 from xdbrel.fields.on_delete import ClearColumns
 from xdbrel.fields.relation import CrossDBRelationMixin, public_path
@@ -82,7 +84,6 @@ class CrossDBCompositeForeignKey(CrossDBRelationMixin, models.ForeignObject):  #
         self.on_update = on_update
         #: As they were given; ``to_fields`` are known with the target.
         self.given_to_fields = tuple(to_fields) if to_fields else None
-        kwargs.setdefault("editable", False)
         kwargs.setdefault("serialize", False)
         super().__init__(
             to,
@@ -109,7 +110,7 @@ class CrossDBCompositeForeignKey(CrossDBRelationMixin, models.ForeignObject):  #
         kwargs.pop("to_fields", None)
         if self.given_to_fields is not None:
             kwargs["to_fields"] = self.given_to_fields
-        for option in ("null", "editable", "serialize"):
+        for option in ("null", "serialize"):
             kwargs.pop(option, None)
         if self.verify:
             kwargs["verify"] = True
@@ -248,6 +249,26 @@ class CrossDBCompositeForeignKey(CrossDBRelationMixin, models.ForeignObject):  #
                     },
                 )
         return value
+
+    def formfield(self, **kwargs: Any) -> Any:
+        """Return a choice among the targets, for forms to declare by this field's name.
+
+        ``using`` names a database as for ``ForeignKey.formfield()``; the others are the form
+        field's own arguments.
+        """
+        using = kwargs.pop("using", None)
+        form_class = kwargs.pop("form_class", CompositeModelChoiceField)
+        return form_class(
+            **{
+                "queryset": self.remote_field.model._default_manager.using(using),
+                "relation": self,
+                "limit_choices_to": self.remote_field.limit_choices_to,
+                "required": not self.blank,
+                "label": capfirst(self.verbose_name),
+                "help_text": self.help_text,
+                **kwargs,
+            }
+        )
 
     # Checks that are Django's, of fields that may be those of a primary key.
 
