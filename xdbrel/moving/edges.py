@@ -68,6 +68,13 @@ def inseparable(model: type[models.Model]) -> Iterator[Any]:
             yield one
 
 
+def following(source: type[models.Model], aim: type[models.Model]) -> Iterator[Any]:
+    """Yield the fields by which rows go with those of ``aim`` and which no database watches."""
+    for field in {*inseparable(source), *outgoing(source)}:
+        if target(field) is aim and not is_constraint(field) and field.target_field.primary_key:
+            yield field
+
+
 def target(field: Any) -> type[models.Model]:
     """Return the model whose table holds what a relation's field points at."""
     # A multi-table child's own key may be inherited: then its rows are its parent's.

@@ -96,14 +96,33 @@ class Remover:
         refuse(part, state)
         if batch.status != BatchStatus.VERIFIED or not self._is_settled(part, state):
             return None
-        self._check_dependants(part, list(state.source))
-        part.delete(state.source, part.source)
+        going = list(state.source)
+        if self._has_new_followers(part, going):
+            return None
+        self._check_dependants(part, going)
+        part.delete(going, part.source)
         record.write(batch, status=BatchStatus.REMOVED)
         record.keep(always=True, removed=models.F("removed") + len(state.source))
         return len(state.source)
 
     def _is_settled(self, part: Part, state: State) -> bool:
         return all(one in _SETTLED for one in state.steps.values())
+
+    def _has_new_followers(self, part: Part, going: Sequence[Any]) -> bool:
+        """Tell whether rows have come meanwhile that go along with these.
+
+        They are chosen by these, and nobody would find them once these are gone. Their table
+        was emptied before, unless it comes before this one.
+        """
+        plan = self.carrier.plan
+        for other in plan.parts[plan.parts.index(part) + 1 :]:
+            if other.whole:
+                continue
+            for one in edges.following(other.model, part.model):
+                for chunk in keys.chunks(going, CHECKED):
+                    if other.chosen.filter(**{f"{one.attname}__in": chunk}).exists():
+                        return True
+        return False
 
     def _check_dependants(self, part: Part, going: Sequence[Any]) -> None:
         """Raise where rows have come meanwhile that point at these and stay.

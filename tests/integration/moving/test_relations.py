@@ -107,6 +107,11 @@ def test_a_model_of_ones_own_in_between(clubs, homes, dangling):
     with homes(clubs_Membership="blog"):
         assert seen_from_clubs() == before
         assert dangling("clubs") == {}
+        result = xdbrel.move(Club, to="shop", along=[Membership])
+        assert result.counts["clubs.Membership"] == 3
+    with homes(clubs_Club="shop"):
+        assert seen_from_clubs() == before
+        assert dangling("clubs") == {}
 
 
 def test_changes_of_rows_in_between_are_carried_over(clubs, homes, dangling):
@@ -137,6 +142,22 @@ def test_a_part_of_the_side_that_declares(clubs):
     through = Club.parents.through
     assert [row[1] for row in rows(through, "shop")] == [clubs[0].pk]
     assert sorted(row[1] for row in rows(through, "blog")) == [clubs[1].pk, clubs[2].pk]
+
+
+def test_rows_in_between_that_come_meanwhile(clubs):
+    """A row in between that is written after the others have gone goes as well."""
+    late, written = Reader.objects.get(slug="r3"), []
+
+    def on_progress(progress):
+        step = (progress.model, progress.step)
+        if step == ("clubs.Club_readers", "remove") and not written:
+            written.append(clubs[0].readers.add(late))
+
+    result = xdbrel.move(Club.objects.filter(name="c0"), to="shop", on_progress=on_progress)
+    assert result.status == "complete"
+    through = Club.readers.through
+    assert through.objects.using("shop").filter(reader=late).count() == 1
+    assert not through.objects.using("blog").filter(club=clubs[0]).exists()
 
 
 def test_rows_in_between_follow_new_keys(clubs, homes, dangling):
