@@ -94,6 +94,8 @@ XDBREL = {
         "climate.Trip": "blog",
         "climate.Outing": "blog",
         "climate.Stop": "blog",
+        "climate.Guide": "blog",
+        "climate.Tour": "blog",
         "climate.Fare": "shop",
         "climate.Report": "shop",
         "codes": "blog",

@@ -99,6 +99,9 @@ def is_composite(field: models.Field[Any, Any]) -> bool:
 
 def columns_of(field: models.Field[Any, Any]) -> tuple[models.Field[Any, Any], ...]:
     """Return the fields that give a key its values: several, or the one that it is."""
+    if isinstance(field, models.ForeignObject) and len(field.foreign_related_fields) > 1:
+        # One of Django's own has no field that would stand for all of them.
+        return tuple(map(key_field, field.foreign_related_fields))
     field = key_field(field)
     if isinstance(field, CompositePrimaryKey):
         columns: Any = field.fields

@@ -37,7 +37,7 @@ def applicable(field: Any, _above: tuple[Any, ...] = ()) -> bool:
     ):
         return False
     return all(
-        applicable(below, (*_above, model))
+        graph.has_key(below) and applicable(below, (*_above, model))
         for below in graph.relations_to(model)
         if not graph.is_idle(graph.policy_of(below)) and not _crosses(below)
     ) and not any(graph.can_veto(graph.policy_of(below)) for below in graph.relations_to(model))

@@ -76,6 +76,11 @@ def key_held(field: Any, source: models.Model) -> Any:
     return getattr(source, field.attname)
 
 
+def has_key(field: Any) -> bool:
+    """Tell whether sources of ``field`` are found by keys: a ``ForeignObject`` names columns."""
+    return not is_composite(field) or bool(getattr(field, "crosses_databases", False))
+
+
 def has_listeners(model: type[models.Model]) -> bool:
     """Tell whether anybody listens to the deletion of ``model``'s instances."""
     return bool(

@@ -102,22 +102,25 @@ def create_cross_db_many_manager(superclass: Any, rel: Any, reverse: bool) -> ty
         ) -> tuple[Any, ...]:
             queryset = queryset_to_prefetch(querysets, super(base, self).get_queryset, instances)
             key = self.source_field
-            attribute = f"_prefetch_related_val_{key.attname}"
+            attributes = [
+                f"_prefetch_related_val_{one.attname}" for one in key.local_related_fields
+            ]
             groups = Groups(instances, queryset, queryset._db or self._db)
             key_of_row, key_of_instance = groups.matching(
-                lambda row: (getattr(row, attribute),), key.get_foreign_related_value
+                lambda row: tuple(getattr(row, attribute) for attribute in attributes),
+                key.get_foreign_related_value,
             )
             found = fetch(
                 queryset,
                 key,
                 groups,
                 key.get_foreign_related_value,
-                narrow=lambda rows, some: self._of_instances(rows, some, attribute),
+                narrow=lambda rows, some: self._of_instances(rows, some, attributes),
             )
             return found, key_of_row, key_of_instance, False, self.prefetch_cache_name, False
 
         def _of_instances(
-            self, queryset: Any, instances: Sequence[models.Model], attribute: str
+            self, queryset: Any, instances: Sequence[models.Model], attributes: Sequence[str]
         ) -> models.QuerySet[Any]:
             """Return the rows of ``instances``, each with the key of the one that it is for."""
             narrowed: Any = django_descriptors._filter_prefetch_queryset(  # type: ignore[attr-defined]
@@ -132,7 +135,9 @@ def create_cross_db_many_manager(superclass: Any, rel: Any, reverse: bool) -> ty
             (between,) = [one for one in joined if query.alias_map[one].table_name == table]
             for alias in joined:
                 query.unref_alias(alias)
-            query.add_annotation(self.source_field.get_col(between), attribute)
+            columns = self.source_field.local_related_fields
+            for column, attribute in zip(columns, attributes, strict=True):
+                query.add_annotation(column.get_col(between), attribute)
             return narrowed  # type: ignore[no-any-return]
 
         def _build_remove_filters(self, removed_vals: Any) -> Any:

@@ -13,6 +13,9 @@ from typing import Any
 
 from django.db.models import Count, Max, Min, Sum
 from django.db.models.aggregates import Aggregate
+from django.db.models.expressions import Col
+from django.db.models.lookups import IsNull
+from django.db.models.sql.where import WhereNode
 
 from xdbrel.query import conditions, keysets, references
 from xdbrel.query.blocks import Block, finds_one
@@ -76,7 +79,26 @@ def _is_plain(aggregate: Any, block: Block) -> bool:
             for part in aggregate.get_source_expressions()
             if part is not None and references.aliases(part)
         )
+        and _is_nothing_of_none(aggregate, block)
     )
+
+
+def _is_nothing_of_none(aggregate: Any, block: Block) -> bool:
+    """Tell whether the aggregate leaves out a row of the query's that has none of the block's.
+
+    Nothing comes for that row. What is aggregated has to be NULL there, or excluded: the
+    ``default`` of a ``Case`` is neither.
+    """
+    if not block.optional:
+        return True
+    value, *_ = aggregate.get_source_expressions()
+    if isinstance(value, Col):
+        return True
+    counted: list[Any] = [IsNull(value, False)]
+    if aggregate.filter is not None:
+        # Django 6.1 wraps it.
+        counted.append(getattr(aggregate.filter, "condition", aggregate.filter))
+    return keysets.holds_for_none(block, WhereNode(counted)) is False
 
 
 def _parts(expression: Any) -> Iterator[Any]:

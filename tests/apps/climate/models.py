@@ -2,7 +2,11 @@
 
 from django.db import models
 
-from xdbrel.fields import CrossDBCompositeForeignKey, CrossDBForeignKey
+from xdbrel.fields import (
+    CrossDBCompositeForeignKey,
+    CrossDBForeignKey,
+    CrossDBManyToManyField,
+)
 
 
 class Weather(models.Model):
@@ -145,3 +149,43 @@ class Record(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["place", "hour"], name="climate_record_weather")]
+
+
+class Guide(models.Model):
+    """Goes with its region. At home in ``blog``."""
+
+    number = models.IntegerField()
+    tongue = models.CharField(max_length=2)
+    region = CrossDBForeignKey(Region, models.CASCADE, related_name="residents")
+    regions = CrossDBManyToManyField(Region, through="Tour", related_name="guides")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["number", "tongue"], name="climate_guide_key")
+        ]
+
+
+class Tour(models.Model):
+    """Stands between two models by several columns of each: by Django's field, and by ours."""
+
+    number = models.IntegerField()
+    tongue = models.CharField(max_length=2)
+    guide = models.ForeignObject(
+        Guide,
+        models.CASCADE,
+        from_fields=("number", "tongue"),
+        to_fields=("number", "tongue"),
+        related_name="tours",
+    )
+    country = models.CharField(max_length=2)
+    region_number = models.IntegerField()
+    region = CrossDBCompositeForeignKey(
+        Region,
+        models.CASCADE,
+        from_fields=("country", "region_number"),
+        to_fields=("country", "number"),
+        related_name="tours",
+    )
+
+    class Meta:
+        indexes = [models.Index(fields=["country", "region_number"], name="climate_tour_region")]

@@ -5,7 +5,7 @@ import datetime
 import pytest
 from django.db import connections
 
-from tests.apps.climate.models import Region, Trip, Weather
+from tests.apps.climate.models import Guide, Region, Tour, Trip, Weather
 
 
 def hour(number):
@@ -35,6 +35,20 @@ def region():
     # Its primary key is no number of its own.
     Region.objects.create(country="FR", number=1)
     return Region.objects.create(country="DE", number=7, name="Bavaria")
+
+
+@pytest.fixture
+def guides(region):
+    """A guide who leads tours through two regions, and one of another region who does too."""
+    there = Region.objects.get(country="FR")
+    found = [
+        Guide.objects.create(number=1, tongue="de", region=region),
+        Guide.objects.create(number=1, tongue="fr", region=there),
+    ]
+    Tour.objects.create(guide=found[0], region=region)
+    for guide in found:
+        Tour.objects.create(guide=guide, region=there)
+    return found
 
 
 @pytest.fixture

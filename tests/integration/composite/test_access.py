@@ -7,11 +7,12 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db.models import Prefetch
 
-from tests.apps.climate.models import Fare, Outing, Region, Trip, TripProxy, Weather
+from tests.apps.climate.models import Fare, Guide, Outing, Region, Trip, TripProxy, Weather
 from tests.integration.composite.conftest import hour, trip
 from xdbrel import prefetch_cross_db
 from xdbrel.compat import HAS_FETCH_MODES
 from xdbrel.conf import settings as xdbrel_settings
+from xdbrel.testing import count_queries
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -224,3 +225,34 @@ def test_unique_set_with_other_names(region):
     assert Trip.objects.get(country="DE").region == region
     assert [one.country for one in region.trips.all()] == ["DE"]
     assert Region.objects.get(trips__country="DE") == region
+
+
+def by_django(queryset, name):
+    return list(queryset.prefetch_related(name))
+
+
+def by_xdbrel(queryset, name):
+    return prefetch_cross_db(list(queryset), name)
+
+
+@pytest.mark.parametrize("prefetch", [by_django, by_xdbrel])
+def test_many_to_many_by_several_columns(guides, prefetch):
+    """The model in between has a relation over several columns to each side."""
+    sides = [
+        (Guide.objects.order_by("tongue"), "regions", [["DE", "FR"], ["FR"]]),
+        (Region.objects.order_by("country"), "guides", [["de"], ["de", "fr"]]),
+    ]
+    for queryset, name, expected in sides:
+        attribute = "country" if name == "regions" else "tongue"
+
+        def found(objects, name=name, attribute=attribute):
+            return [
+                sorted(getattr(one, attribute) for one in getattr(obj, name).all())
+                for obj in objects
+            ]
+
+        assert found(queryset) == expected
+        loaded = prefetch(queryset, name)
+        with count_queries() as counted:
+            assert found(loaded) == expected
+        assert not any(counted.values())

@@ -11,12 +11,14 @@ from django.db.models import ProtectedError
 from tests.apps.climate.models import (
     Cell,
     Fare,
+    Guide,
     Marker,
     Outing,
     Record,
     Region,
     Report,
     Stop,
+    Tour,
     Trip,
     Weather,
 )
@@ -53,6 +55,14 @@ def test_cascade(hanging):
     )
     assert left() == [0, 2, 3, 4, 7]
     assert (Stop.objects.count(), Report.objects.count()) == (1, 1)
+
+
+def test_what_hangs_on_sources_by_columns_of_djangos_own(guides, region):
+    """A ``ForeignObject`` has no one key to be found by: Django's collector follows it."""
+    deleted = region.delete()
+    assert deleted == (4, {"climate.Region": 1, "climate.Guide": 1, "climate.Tour": 2})
+    assert list(Guide.objects.all()) == [guides[1]]
+    assert [tour.guide for tour in Tour.objects.all()] == [guides[1]]
 
 
 def test_intents_hold_lists(trips):

@@ -3,7 +3,8 @@
 from decimal import Decimal
 
 import pytest
-from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery, Sum
+from django.db.models import Case, Count, F, Max, Min, OuterRef, Q, Subquery, Sum, Value, When
+from django.db.models.functions import Coalesce
 
 from tests.apps.library.models import Author, Book, Sale
 
@@ -85,6 +86,35 @@ def test_what_needs_the_rows_gets_them(queryset):
     if hasattr(found["Ada"], "own"):
         assert (found["Ada"].n, found["Ada"].own, found["Cleo"].own) == (3, 3, 1)
     assert shipped(queryset()) == [5]
+
+
+def test_a_value_for_what_is_not_there_counts_as_in_one_database():
+    """Cleo has no book, so that Django joins one row to her: of that one, all columns are NULL."""
+    counted = Author.objects.annotate(
+        pages=Sum(Coalesce("books__pages", 7)),
+        other=Sum(Case(When(books__pages=100, then=1), default=2)),
+        least=Min(Case(When(~Q(books__pages__gt=99), then=Value(5)))),
+        twice=Sum(F("books__pages") * 2),
+    ).order_by("name")
+    assert list(counted.values_list("name", "pages", "other", "least", "twice")) == [
+        ("Ada", 357, 5, 5, 700),
+        ("Bob", 30, 2, 5, 60),
+        ("Cleo", 7, 2, 5, None),
+    ]
+    assert shipped(counted) == [5]
+
+
+def test_what_excludes_the_row_that_is_not_there_needs_no_rows():
+    counted = Author.objects.annotate(
+        n=Sum(Coalesce("books__pages", 7), filter=Q(books__price__gt=1)),
+        twice=Sum(F("books__pages") * 2),
+    ).order_by("name")
+    assert list(counted.values_list("name", "n", "twice")) == [
+        ("Ada", 350, 700),
+        ("Bob", 30, 60),
+        ("Cleo", None, None),
+    ]
+    assert shipped(counted) == [3]
 
 
 def test_two_databases_further():
