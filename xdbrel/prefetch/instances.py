@@ -56,7 +56,8 @@ class PlainIterable(ModelIterable):  # type: ignore[type-arg]
         results = compiler.execute_sql(
             chunked_fetch=self.chunked_fetch, chunk_size=self.chunk_size
         )
-        alias = self.queryset.db
+        # With a single database, the compiler is Django's own.
+        alias = getattr(compiler, "rows_from", None) or self.queryset.db
         mode = getattr(self.queryset, "_fetch_mode", None)
         peers: list[Any] | None = [] if mode is not None and mode.track_peers else None
         new = model.__new__

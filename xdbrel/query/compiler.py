@@ -8,6 +8,7 @@ then the query is compiled again, each of its SELECTs by ``PartedCompiler._in_pa
 from __future__ import annotations
 
 import functools
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FieldError
@@ -54,6 +55,8 @@ class WatchedCompiler:
     active = False
     #: Whether rows that were put together, their values converted, may be the result.
     takes_rows = True
+    #: Where the query's own rows come from, if that is not the database that runs it.
+    rows_from: str | None = None
     #: The query's aliases when all of their tables were seen to be here.
     seen: dict[str, int] | None = None
 
@@ -137,7 +140,7 @@ class PartedCompiler(WatchedCompiler):
             try:
                 compiled = self._in_parts(run, *args, **kwargs)
             finally:
-                self._let_related_know_their_home()
+                self._let_objects_know_their_home()
             compiled = run.load(compiled)
             run.sql = compiled[0]
             return compiled
@@ -319,9 +322,18 @@ class PartedCompiler(WatchedCompiler):
         )
         return known
 
-    def _let_related_know_their_home(self) -> None:
-        """Let what select_related makes say where it lives, as what is fetched there does."""
-        infos = list((self.klass_info or {}).get("related_klass_infos", ()))
+    def _let_objects_know_their_home(self) -> None:
+        """Let what is made of the rows say where it lives, as what is read there does.
+
+        That is what ``select_related`` brings along, and the query's own rows where a database
+        was named that does not have them.
+        """
+        if not self.klass_info:
+            return
+        self.rows_from = blocks.home_of(self, self.query.model)
+        if self.rows_from is not None:
+            self.klass_info["model"] = _maker(self.klass_info["model"], self.rows_from)
+        infos = list(self.klass_info.get("related_klass_infos", ()))
         while infos:
             info = infos.pop()
             infos += info.get("related_klass_infos", ())
@@ -439,6 +451,18 @@ class _Order(Expression):
 
     def get_group_by_cols(self) -> list[Any]:
         return [self]
+
+
+def _maker(model: Any, home: str) -> Any:
+    """Return what makes instances of ``model`` for Django, in whatever database it asks."""
+    django = model.from_db
+
+    # Django looks at the arguments that it takes.
+    @functools.wraps(django.__func__)
+    def from_db(cls: Any, db: str, *args: Any, **kwargs: Any) -> Any:
+        return django(home, *args, **kwargs)
+
+    return SimpleNamespace(from_db=MethodType(from_db, model), __qualname__=model.__qualname__)
 
 
 def _set_home(home: str, setter: Any, from_obj: Any, obj: Any) -> None:

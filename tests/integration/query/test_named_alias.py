@@ -9,10 +9,13 @@ import pytest
 from django.db import DatabaseError, NotSupportedError, connections, models, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ModelState, ProjectState
+from django.db.models import Prefetch
 
 from sample_project.counting import counted_queries
 from tests.apps.library.models import Author, Book
+from xdbrel import prefetch_cross_db
 from xdbrel.query import places
+from xdbrel.routers import HomeRouter
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -27,6 +30,51 @@ def test_its_rows_come_from_its_home(library):
     assert Author.objects.using("shop").get(name="Bob") == library.bob
     assert Book.objects.using("default").filter(pages__gte=100).count() == 3
     assert not Book.objects.using("shop").filter(title="Oak").exists()
+
+
+class Silent:
+    """A router that says where tables stand, and nothing of where rows are read and written."""
+
+    allow_migrate = HomeRouter().allow_migrate
+
+
+def test_an_object_knows_where_its_row_is(library, settings):
+    """So that it is saved and deleted there, whoever decides."""
+    found = Author.objects.using("blog").get(name="Bob")
+    assert found._state.db == "default"
+    for router in (settings.DATABASE_ROUTERS[0], Silent()):
+        settings.DATABASE_ROUTERS = [router]
+        found = Author.objects.using("blog").get(pk=library.bob.pk)
+        found.name += "by"
+        found.save()
+        assert Author.objects.using("default").get(pk=found.pk).name == found.name
+    assert found.name == "Bobbyby"
+    found.delete()
+    assert [one._state.db for one in Author.objects.using("shop").only("name")] == ["default"] * 3
+
+
+def test_what_comes_along_knows_it_as_well(library):
+    book = Book.objects.using("default").select_related("author").get(title="Ash")
+    assert (book._state.db, book.author._state.db) == ("blog", "default")
+    authors = Author.objects.order_by()
+    both = authors.using("shop").filter(name="Ada").union(authors.using("shop").filter(name="Bob"))
+    assert {author._state.db for author in both} == {"default"}
+    asked = Prefetch("author", Author.objects.using("shop"))
+    books = prefetch_cross_db(Book.objects.filter(author=library.ada), asked)
+    assert {book.author._state.db for book in books} == {"default"}
+
+
+def test_an_object_is_made_as_its_model_makes_it(library, monkeypatch):
+    """By from_db(), of whatever arguments."""
+    asked = []
+
+    def from_db(cls, db, field_names, values, **kwargs):
+        asked.append(db)
+        return super(Author, cls).from_db(db, field_names, values, **kwargs)
+
+    monkeypatch.setattr(Author, "from_db", classmethod(from_db))
+    assert Author.objects.using("blog").get(name="Bob").name == "Bob"
+    assert asked == ["default"]
 
 
 def test_with_the_home_named_nothing_else_is_asked(library):
