@@ -8,6 +8,7 @@ and in ``xdbrel.fields.generic``, when it is needed: a project may do without it
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
@@ -117,18 +118,28 @@ class TypeId(Expression):
 def connect() -> None:
     """Let every model with generic foreign keys name content types as its database does."""
     for sender in apps.get_models(include_auto_created=True):
-        if any(map(_is_generic, sender._meta.private_fields)):
+        if any(generic_keys(sender)):
             pre_save.connect(_translate, sender=sender, dispatch_uid="xdbrel.content_types")
+
+
+def generic_keys(model: type[models.Model]) -> Iterator[Any]:
+    """Yield the generic foreign keys of ours that ``model`` has."""
+    for field in model._meta.private_fields:
+        if getattr(field, "crosses_generically", False):
+            yield field
+
+
+def translate_inserted(query: Any, *, using: str) -> None:
+    """Let the instances that an INSERT writes name content types as ``using`` does."""
+    # What a fixture says is meant for the database that it is loaded into.
+    if not query.raw:
+        for field in generic_keys(query.model):
+            field.translate(query.objs, using)
 
 
 def _translate(
     sender: Any, instance: models.Model, using: str, raw: bool = False, **kwargs: Any
 ) -> None:
-    # What a fixture says is meant for the database that it is loaded into.
     if not raw:
-        for field in filter(_is_generic, sender._meta.private_fields):
-            field.translate(instance, using)
-
-
-def _is_generic(field: Any) -> bool:
-    return bool(getattr(field, "crosses_generically", False))
+        for field in generic_keys(sender):
+            field.translate([instance], using)

@@ -9,6 +9,7 @@ model whose keys nobody holds pays one look into a dictionary there. Any other p
 more unless the key is among what is written; then the one compiler at hand is told to run
 its statement through ``_watched_update``. ``InsertQuery`` has one too, for ``bulk_create()``
 with ``update_conflicts``: which rows that updates nobody can tell beforehand, and it is refused.
+No signal tells of ``bulk_create()`` at all, so what generic keys name is translated there as well.
 
 What follows a change is for ``key_changes``. Models that were made after the app was ready,
 and the historical ones of migrations, are not watched: their UPDATEs are like raw SQL.
@@ -30,6 +31,7 @@ from xdbrel.caching import uncached
 from xdbrel.cascade import key_changes, key_holders
 from xdbrel.cascade.apply import in_transaction
 from xdbrel.cascade.capture import capturing
+from xdbrel.content_types import generic_keys, translate_inserted
 from xdbrel.fields.verify import composites_of, verify_inserted, verify_updated
 from xdbrel.relations import handle_of
 
@@ -77,6 +79,8 @@ def _get_insert_compiler(
     self: Any, using: str | None = None, connection: Any = None, elide_empty: bool = True
 ) -> Any:
     compiler = sql.Query.get_compiler(self, using, connection, elide_empty)
+    if any(generic_keys(self.model)):
+        _before(compiler, partial(translate_inserted, self, using=compiler.using))
     for field in composites_of(self.model):
         _before(compiler, partial(verify_inserted, field, self, using=compiler.using))
     if self.on_conflict is OnConflict.UPDATE:

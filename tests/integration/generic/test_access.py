@@ -7,7 +7,7 @@ import uuid
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.contenttypes.models import ContentType
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connections, transaction
 from django.db.models import Count, F, Q
 
 from tests.apps.notes.models import (
@@ -229,6 +229,52 @@ def test_bulk_create_and_update(types, type_id):
     Note.objects.bulk_update(notes, ["content_type", "object_id"])
     assert {row(note) for note in notes} == {(type_id(Gadget), str(gadget.pk))}
     assert gadget.notes.count() == 3
+
+
+@pytest.fixture
+def labels_in_blog(types_everywhere):
+    """A table of labels beside the notes as well."""
+    with connections["blog"].schema_editor() as editor:
+        editor.create_model(Label)
+    yield
+    with connections["blog"].schema_editor() as editor:
+        editor.delete_model(Label)
+
+
+@pytest.mark.django_db(databases="__all__", transaction=True)
+@pytest.mark.parametrize("many", [True, False], ids=["bulk_create", "save"])
+def test_a_database_that_is_named_gets_its_own_ids(many, labels_in_blog):
+    """Content types are found anew by what they mean; without one, an id is as it was meant."""
+    thing, essay = Thing.objects.create(), Essay.objects.create()
+    known = Label.objects.create(pk=50, subject=essay, word="known")
+    expected = {
+        alias: {
+            model: ContentType.objects.using(alias).get(app_label="notes", model=model).pk
+            for model in ("thing", "essay")
+        }
+        for alias in ("blog", "shop")
+    }
+    assert expected["blog"]["thing"] != expected["shop"]["thing"]
+    labels = [
+        Label(subject=thing, word="new"),
+        Label.objects.get(pk=known.pk),
+        Label(kind_id=expected["blog"]["thing"], key=thing.pk, word="meant"),
+    ]
+    if many:
+        Label.objects.using("blog").bulk_create(labels)
+    else:
+        for label in labels:
+            label.save(using="blog")
+    written = Label.objects.using("blog").values_list("word", "kind_id")
+    assert dict(written) == {
+        "new": expected["blog"]["thing"],
+        "known": expected["blog"]["essay"],
+        "meant": expected["blog"]["thing"],
+    }
+    assert [label.subject for label in labels] == [thing, essay, thing]
+    there = {label.word: label.subject for label in Label.objects.using("blog")}
+    assert there == {"new": thing, "known": essay, "meant": thing}
+    assert Label.objects.get() == known
 
 
 def test_filters_by_the_other_end(types):

@@ -115,22 +115,38 @@ class CrossDBGenericForeignKey(GenericForeignKey):
             return None, None
         return model, as_key_of(model._meta.pk, getattr(instance, self.fk_field))
 
-    def translate(self, instance: models.Model, using: str) -> None:
-        """Let an instance name its content type by the id of the database it is saved to."""
-        number = instance.__dict__.get(self.ct_field_name)
-        if number is None or hasattr(number, "resolve_expression"):
-            return
+    def typed(self, target: Any) -> type[models.Model]:
+        """Return the model whose content type instances name for ``target``."""
+        return content_types.typed(target, concrete=self.for_concrete_model)
+
+    def models_of(self, instances: Iterable[models.Model]) -> list[type[models.Model]]:
+        """Return the models of the instances' targets, each once."""
+        targets = _Targets(self)
+        found = dict.fromkeys(targets.of(instance)[0] for instance in instances)
+        return [model for model in found if model is not None]
+
+    def translate(self, instances: Iterable[models.Model], using: str) -> None:
+        """Let instances name content types by the ids of the database they are written to."""
         field = self.type_field
-        held = field.get_cached_value(instance, default=None)
-        if held is not None and held._state.db:
-            before = placement.primary(held._state.db)
-        elif instance._state.db:
-            before = content_types.alias_for(field, instance._state.db)
-        else:
-            return
-        after = content_types.alias_for(field, using)
-        if placement.same_home(before, after):
-            return
+        after: str | None = None
+        for instance in instances:
+            number = instance.__dict__.get(self.ct_field_name)
+            if number is None or hasattr(number, "resolve_expression"):
+                continue
+            held = field.get_cached_value(instance, default=None)
+            if held is not None and held._state.db:
+                before = placement.primary(held._state.db)
+            elif instance._state.db:
+                before = content_types.alias_for(field, instance._state.db)
+            else:
+                continue
+            if after is None:
+                after = content_types.alias_for(field, using)
+            if not placement.same_home(before, after):
+                self._rename(instance, number, before, after)
+
+    def _rename(self, instance: models.Model, number: Any, before: str, after: str) -> None:
+        """Let an instance name by the ids of ``after`` what is ``number`` in ``before``."""
         try:
             found = content_types.of_id(number, before)
         except ContentType.DoesNotExist:
@@ -202,7 +218,7 @@ class CrossDBGenericForeignKeyDescriptor(_AccessorBase):  # type: ignore[misc]
         #: By identity: a manager may make rows of several classes.
         model_of_row: dict[int, Any] = {}
         for model, members in by_model.items():
-            queryset = given.get(content_types.typed(model, concrete=field.for_concrete_model))
+            queryset = given.get(field.typed(model))
             found, matching[model] = _rows_of(model, members, queryset, targets)
             # Django follows the lookups of one queryset, and here there are several.
             found._prefetch_related_objects()
@@ -223,9 +239,7 @@ class CrossDBGenericForeignKeyDescriptor(_AccessorBase):  # type: ignore[misc]
         """Return the querysets of a ``GenericPrefetch`` by the model that content types name."""
         found: dict[Any, Any] = {}
         for queryset in querysets:
-            model = content_types.typed(
-                queryset.query.model, concrete=self.field.for_concrete_model
-            )
+            model = self.field.typed(queryset.query.model)
             if model in found:
                 raise ValueError("Only one queryset is allowed for each content type.")
             found[model] = queryset
