@@ -42,6 +42,11 @@ class Options:
             return self.using
         return None
 
+    def steered(self, queryset: Any) -> Any:
+        """Return a queryset on the alias that the caller named, if it names none of its own."""
+        alias = None if queryset._db is not None else self.alias_for(queryset.model)
+        return queryset if alias is None else queryset.using(alias)
+
 
 def by_alias(
     objects: list[Any], queryset: models.QuerySet[Any], pinned: str | None, *, crosses: bool

@@ -21,6 +21,7 @@ from django.utils.functional import cached_property
 
 from xdbrel import keys
 from xdbrel.conf import settings
+from xdbrel.fields import descriptors
 from xdbrel.prefetch import results
 from xdbrel.prefetch.links import Link, link_of
 from xdbrel.prefetch.lookups import Branch
@@ -258,13 +259,16 @@ def _match_many(
 def _fetch_by_protocol(step: Step, options: Options) -> None:
     """Let Django fetch the step, in chunks, for the instances of each database in turn."""
     lookup = step.branch.alone()
+    generic = getattr(step.prefetcher, "field", None)
     queryset: Any = lookup.queryset
     if queryset is None and isinstance(step.prefetcher, BaseManager):
         queryset = step.prefetcher.model._default_manager.all()
-    if queryset is not None and queryset._db is None:
-        alias = options.alias_for(queryset.model)
-        if alias is not None:
-            lookup.queryset = queryset.using(alias)
+    if queryset is not None:
+        steered = options.steered(queryset)
+        if steered is not queryset:
+            lookup.queryset = steered
+    if options.using is not None and getattr(generic, "crosses_generically", False):
+        lookup = _steered(lookup, step, generic, options)
     of_origin: dict[str | None, list[Any]] = {}
     for obj in step.waiting:
         of_origin.setdefault(obj._state.db, []).append(obj)
@@ -276,6 +280,25 @@ def _fetch_by_protocol(step: Step, options: Options) -> None:
             if once.queryset is not None:
                 once.queryset = once.queryset._chain()
             prefetch_related_objects(chunk, once)
+
+
+def _steered(lookup: Any, step: Step, generic: Any, options: Options) -> Any:
+    """Return a lookup by which each model's targets are read from the alias of the call.
+
+    Which models there are, only the instances say.
+    """
+    # Whoever has such a key has content types installed.
+    from django.contrib.contenttypes.prefetch import GenericPrefetch
+
+    querysets = [options.steered(queryset) for queryset in step.branch.querysets or ()]
+    given = {generic.typed(queryset.model) for queryset in querysets}
+    first = step.waiting[0]
+    querysets += [
+        descriptors.placed_queryset(model, first).using(alias)
+        for model in generic.models_of(step.waiting)
+        if generic.typed(model) not in given and (alias := options.alias_for(model)) is not None
+    ]
+    return GenericPrefetch(lookup.prefetch_through, querysets, lookup.to_attr)
 
 
 def _has_field(model: type[Any], name: str) -> bool:

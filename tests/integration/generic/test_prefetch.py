@@ -5,6 +5,7 @@ from django.contrib.contenttypes.prefetch import GenericPrefetch
 from django.db.models import Prefetch
 
 from tests.apps.notes.models import Essay, Gadget, Label, Note, Stranger, Thing
+from tests.apps.wagons.models import Depot
 from xdbrel import prefetch_cross_db
 from xdbrel.compat import HAS_FETCH_MODES
 from xdbrel.testing import assert_queries
@@ -47,6 +48,25 @@ def test_generic_prefetch(targets):
         assert note.about == expected
     with assert_queries(default=0, blog=0):
         assert len(found[2].about.notes.all()) == 2
+
+
+@pytest.mark.parametrize("given", [None, "named", "unnamed"])
+def test_the_database_of_the_call(given):
+    """It counts for the targets that may live there, and not for a queryset with its own."""
+    depot, thing = Depot.objects.create(code="old"), Thing.objects.create(name="here")
+    Depot(pk=depot.pk, code="new").save(using="blog", force_insert=True)
+    notes = [Note.objects.create(about=target) for target in (depot, thing)]
+    lookup = "about"
+    if given is not None:
+        chosen = Depot.objects.using("default") if given == "named" else Depot.objects.all()
+        lookup = GenericPrefetch("about", [chosen, Thing.objects.all()])
+    with assert_queries(default=2 if given == "named" else 1, blog=1 if given == "named" else 2):
+        found = prefetch_cross_db(
+            Note.objects.filter(pk__in=[note.pk for note in notes]), lookup, using="blog"
+        )
+        first, second = (note.about for note in found)
+    assert (first, first.code) == (depot, "old" if given == "named" else "new")
+    assert (second, second.name) == (thing, "here")
 
 
 def test_two_querysets_for_one_model(targets):
