@@ -17,7 +17,7 @@ from django.db.models.aggregates import Aggregate
 from django.db.models.expressions import Col, ColPairs, Expression, Ref
 from django.db.models.sql import compiler as django_compilers
 
-from xdbrel import compat
+from xdbrel import caching, compat
 from xdbrel.conf import settings
 from xdbrel.query import blocks, merged, partial, places, raw, references, values
 from xdbrel.query import run as runs
@@ -25,20 +25,31 @@ from xdbrel.query.planner import plan
 from xdbrel.query.shipment import QueryShipment
 from xdbrel.query.state import STATE
 
-_made: dict[tuple[type[Any], bool], type[Any]] = {}
+_made: dict[tuple[type[Any], str], type[Any]] = {}
+
+_WRITES = (
+    django_compilers.SQLInsertCompiler,
+    django_compilers.SQLUpdateCompiler,
+    django_compilers.SQLDeleteCompiler,
+)
 
 
-def spanning(compiler: type[Any], *, in_parts: bool = False) -> type[Any]:
+def spanning(compiler: type[Any], kind: str) -> type[Any]:
     """Return the subclass of Django's class of a compiler that knows of other databases.
 
-    ``in_parts`` asks for the one that takes queries apart; the other only watches.
+    ``kind`` is ``"watched"`` for one that looks at the tables, ``"parted"`` for one that takes
+    queries apart, and ``"noted"`` for one that notes what they read.
     """
     try:
-        return _made[compiler, in_parts]
+        return _made[compiler, kind]
     except KeyError:
-        own = PartedCompiler if in_parts else WatchedCompiler
+        own: type[Any] = {
+            "watched": WritingCompiler if issubclass(compiler, _WRITES) else WatchedCompiler,
+            "parted": PartedCompiler,
+            "noted": NotedCompiler,
+        }[kind]
         made = type(compiler.__name__, (own, compiler), {"django_class": compiler})
-        _made[compiler, in_parts] = made
+        _made[compiler, kind] = made
         return made
 
 
@@ -50,11 +61,16 @@ class WatchedCompiler:
 
     query: Any
     connection: Any
+    select: Any
+    klass_info: Any
     django_class: type[Any]
 
+    kind = "watched"
     active = False
     #: Whether rows that were put together, their values converted, may be the result.
     takes_rows = True
+    #: Whether they are.
+    converted = False
     #: Where the query's own rows come from, if that is not the database that runs it.
     rows_from: str | None = None
     #: The query's aliases when all of their tables were seen to be here.
@@ -86,7 +102,35 @@ class WatchedCompiler:
 
     def take_apart(self) -> None:
         """Compile in parts from now on."""
-        self.__class__ = spanning(self.django_class, in_parts=True)
+        self.__class__ = spanning(self.django_class, "parted")
+
+    def note_what_is_read(self) -> None:
+        """Compile as for one database from now on, and let the state of the connection know."""
+        self.__class__ = spanning(self.django_class, "noted")
+
+    def take_as_converted(self) -> None:
+        """Hand the values of the result out as they are."""
+        self.converted = True
+        vars(self)["get_converters"] = lambda expressions: {}
+
+    def let_objects_know_their_home(self) -> None:
+        """Let what is made of the rows say where it lives, as what is read there does.
+
+        That is what ``select_related`` brings along, and the query's own rows where a database
+        was named that does not have them.
+        """
+        if not self.klass_info:
+            return
+        self.rows_from = blocks.home_of(self, self.query.model)
+        if self.rows_from is not None:
+            self.klass_info["model"] = _maker(self.klass_info["model"], self.rows_from)
+        infos = list(self.klass_info.get("related_klass_infos", ()))
+        while infos:
+            info = infos.pop()
+            infos += info.get("related_klass_infos", ())
+            home = blocks.home_of(self, info["model"])
+            if home is not None:
+                info["local_setter"] = functools.partial(_set_home, home, info["local_setter"])
 
     def get_from_clause(self) -> Any:
         query, run = self.query, self.connection.__dict__.get(STATE)
@@ -121,11 +165,31 @@ class WatchedCompiler:
             )
 
 
+class WritingCompiler(WatchedCompiler):
+    """What is added to the compilers of writes: once they are done, caches hear of it again."""
+
+    def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().execute_sql(*args, **kwargs)
+        finally:
+            caching.forget_autocommitted(self.query.get_meta().db_table, self.connection.alias)
+
+
+class NotedCompiler(WatchedCompiler):
+    """What is added to the compilers of a query of which is noted what it reads."""
+
+    def compile(self, node: Any) -> Any:
+        self.connection.__dict__[STATE].kinds.add(type(node))
+        return super().compile(node)  # type: ignore[misc]
+
+    def get_from_clause(self) -> Any:
+        self.connection.__dict__[STATE].note_tables(self)
+        return super(WatchedCompiler, self).get_from_clause()  # type: ignore[misc]
+
+
 class PartedCompiler(WatchedCompiler):
     """What is added to the compilers of a query that spans."""
 
-    select: Any
-    klass_info: Any
     #: What setting it up has made of the query as it was.
     set_up: Any = None
     #: Which rows become one, while what is selected, grouped and ordered is compiled.
@@ -140,7 +204,7 @@ class PartedCompiler(WatchedCompiler):
             try:
                 compiled = self._in_parts(run, *args, **kwargs)
             finally:
-                self._let_objects_know_their_home()
+                self.let_objects_know_their_home()
             compiled = run.load(compiled)
             run.sql = compiled[0]
             return compiled
@@ -321,25 +385,6 @@ class PartedCompiler(WatchedCompiler):
             must_group_by=self.query.group_by is not None
         )
         return known
-
-    def _let_objects_know_their_home(self) -> None:
-        """Let what is made of the rows say where it lives, as what is read there does.
-
-        That is what ``select_related`` brings along, and the query's own rows where a database
-        was named that does not have them.
-        """
-        if not self.klass_info:
-            return
-        self.rows_from = blocks.home_of(self, self.query.model)
-        if self.rows_from is not None:
-            self.klass_info["model"] = _maker(self.klass_info["model"], self.rows_from)
-        infos = list(self.klass_info.get("related_klass_infos", ()))
-        while infos:
-            info = infos.pop()
-            infos += info.get("related_klass_infos", ())
-            home = blocks.home_of(self, info["model"])
-            if home is not None:
-                info["local_setter"] = functools.partial(_set_home, home, info["local_setter"])
 
     def _distinct(self) -> list[Any]:
         """Return the expressions of DISTINCT ON, which Django hands out as SQL alone."""

@@ -142,7 +142,7 @@ def _planned(queryset: models.QuerySet[Any], plan: QueryPlan) -> Any:
 
 def _analyzed(queryset: models.QuerySet[Any], plan: QueryPlan) -> Any:
     label = queryset.model._meta.label
-    with runs.observed(plan.using) as seen:
+    with uncached(), runs.observed(plan.using) as seen:
         began = time.perf_counter()
         rows = len(queryset)
         seconds = time.perf_counter() - began

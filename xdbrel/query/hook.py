@@ -16,7 +16,7 @@ from django.db import connections
 from django.db.models import QuerySet
 from django.db.models.sql import Query
 
-from xdbrel.query import exclusion, places, raw, statistics
+from xdbrel.query import answers, exclusion, places, raw, statistics
 from xdbrel.query.compiler import spanning
 from xdbrel.query.explain import explain_cross_db, max_shipped_rows
 from xdbrel.query.state import STATE
@@ -31,6 +31,7 @@ def install() -> None:
     Query.get_compiler = _get_compiler  # type: ignore[method-assign]
     QuerySet.explain_cross_db = explain_cross_db  # type: ignore[attr-defined]
     QuerySet.max_shipped_rows = max_shipped_rows  # type: ignore[attr-defined]
+    answers.install()
     raw.install()
     exclusion.install()
     setting_changed.connect(places.forget, dispatch_uid="xdbrel.query.places")
@@ -55,4 +56,4 @@ def _get_compiler(
 
 def _class_for(compiler: type[Any], connection: Any) -> type[Any]:
     state = connection.__dict__.get(STATE)
-    return spanning(compiler, in_parts=state is not None and state.active)
+    return spanning(compiler, "watched" if state is None else state.kind)

@@ -33,6 +33,9 @@ PATIENCE = 4_000
 #: A walk that seems to become longer is given up.
 LONGEST = 50_000
 
+#: The most rows of an answer that is kept in a cache, where it is one value.
+KEPT = 10_000
+
 #: The most keys of a block whose places stand in one statement.
 PLACES = 500
 #: The most keys of a block that are walked.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from django.db import OperationalError, ProgrammingError, connections
@@ -20,7 +21,7 @@ from django.db.models.sql.constants import MULTI, SINGLE
 
 from xdbrel.caching import uncached
 from xdbrel.conf import settings
-from xdbrel.query import raw
+from xdbrel.query import answers, raw
 from xdbrel.query.shipment import Shipment, drop_leftovers, finish, is_read_on, within
 from xdbrel.query.state import STATE
 from xdbrel.query.stitch import Answered
@@ -39,6 +40,7 @@ class Spans(Exception):
 class Run:
     """One execution of one query that spans."""
 
+    kind = "parted"
     active = True
 
     def __init__(self, root: Any, *, dry: bool = False) -> None:
@@ -156,6 +158,18 @@ def execute(
     finally:
         state[STATE] = before
     compiler.query = pristine
+    in_parts = partial(_execute_in_parts, compiler, django, args, kwargs)
+    if before is not None:
+        # It decides what another statement of this connection does.
+        return in_parts()
+    return answers.answer(compiler, _result_type(args, kwargs), in_parts)
+
+
+def _execute_in_parts(
+    compiler: Any, django: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Run ``django`` with what lives elsewhere brought."""
+    state, pristine = compiler.connection.__dict__, compiler.query
     compiler.take_apart()
     run = Run(compiler)
     run.takes_rows = compiler.takes_rows and _result_type(args, kwargs) in (MULTI, SINGLE)
@@ -186,7 +200,7 @@ def _result_type(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 def _as_result(compiler: Any, rows: list[tuple[Any, ...]], result_type: Any) -> Any:
     """Return rows as ``execute_sql()`` does; their values are what their databases gave."""
-    vars(compiler)["get_converters"] = lambda expressions: {}
+    compiler.take_as_converted()
     if result_type == SINGLE:
         return rows[0] if rows else None
     return [rows]

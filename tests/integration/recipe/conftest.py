@@ -1,9 +1,13 @@
 """These tests are about the sample project's models, and need its settings."""
 
+import threading
+
 import pytest
 from cachalot.api import LOCAL_STORAGE
 from django.conf import settings
 from django.core.cache import cache
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from redis import Redis
 
 REASON = "needs the sample project: pytest --ds=tests.sample_settings tests/integration/recipe"
@@ -48,3 +52,21 @@ def clear():
         keys = list(client.scan_iter(f"{configured['KEY_PREFIX']}:*"))
         if keys:
             client.delete(*keys)
+
+
+def elsewhere(ask):
+    """Ask as another process does, which shares the cache and no transaction."""
+    answers = []
+
+    def work():
+        try:
+            answers.append(ask())
+        finally:
+            for connection in connections.all(initialized_only=True):
+                # Django's own close() keeps a database in memory open.
+                BaseDatabaseWrapper.close(connection)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return answers[0]

@@ -3,22 +3,26 @@
 On layouts of servers the cache is Redis, as in the sample project's with services.
 """
 
-import threading
+import inspect
 from sqlite3 import Error
+from time import time
 
 import pytest
-from cachalot.api import get_last_invalidation
+from cachalot import utils
+from cachalot.api import LOCAL_STORAGE, get_last_invalidation
 from cachalot.cache import cachalot_caches
+from cachalot.settings import cachalot_settings
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import OperationalError, connections, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.functions import Now
 from django.db.models.signals import post_delete
 
 from sample_project.blog.models import Comment, Post
 from sample_project.counting import counted_queries
 from sample_project.shop.models import Category, Order, Product, Profile, Review
+from tests.integration.recipe.conftest import elsewhere
 from tests.settings import LAYOUT
 from xdbrel import caching, relations
 from xdbrel.cascade.relay import relay
@@ -54,24 +58,6 @@ def queries_of(ask):
     with counted_queries() as queries:
         answer = ask()
     return answer, dict(queries)
-
-
-def elsewhere(ask):
-    """Ask as another process does, which shares the cache and no transaction."""
-    answers = []
-
-    def work():
-        try:
-            answers.append(ask())
-        finally:
-            for connection in connections.all(initialized_only=True):
-                # Django's own close() keeps a database in memory open.
-                BaseDatabaseWrapper.close(connection)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    return answers[0]
 
 
 def behind_its_back(alias, sql, params=()):
@@ -311,6 +297,29 @@ def test_a_savepoint_that_cannot_be_made_leaves_nothing_behind(monkeypatch):
 
 def lost():
     raise OperationalError("lost")
+
+
+def test_what_is_kept_of_several_databases_leans_on_what_cachalot_writes(ada):
+    """The times of writes, by alias and table, in its cache and in those of open blocks."""
+    key = cachalot_settings.CACHALOT_TABLE_KEYGEN("default", "auth_user")
+    before = time()
+    User.objects.filter(pk=ada.pk).update(email="new@example.com")
+    assert before < cachalot_caches.get_cache(db_alias="default").get(key) < time()
+    with transaction.atomic(using="default"):
+        ada.save()
+        (level,) = cachalot_caches.atomic_caches["default"]
+        assert [one.to_be_invalidated for one in level.values()] == [{"auth_user"}]
+    assert set(connections) == cachalot_settings.CACHALOT_DATABASES
+    assert list(inspect.signature(utils.get_query_cache_key).parameters) == ["compiler"]
+    assert list(inspect.signature(utils.get_table_cache_key).parameters) == ["db_alias", "table"]
+    assert issubclass(utils.UncachableQuery, Exception)
+    assert Now in utils.UNCACHABLE_FUNCS
+    assert utils.are_all_cachable({"auth_user"})
+    assert not utils.are_all_cachable({"auth_user", "xdbrel_cascadeintent"})
+    names = {"ENABLED", "CACHE", "TIMEOUT", "CACHE_RANDOM", "CACHE_ITERATORS", "INVALIDATE_RAW"}
+    assert {f"CACHALOT_{name}" for name in names} <= cachalot_settings.get_names()
+    assert cachalot_settings.CACHALOT_ADDITIONAL_TABLES == []
+    assert LOCAL_STORAGE.cachalot_enabled is True
 
 
 def test_what_cachalot_puts_back_is_djangos_own():

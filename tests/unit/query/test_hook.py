@@ -12,7 +12,7 @@ from django.db.models.sql import query as queries
 
 from tests.apps.blog.models import Post
 from xdbrel.query import exclusion, hook, raw
-from xdbrel.query.compiler import PartedCompiler, WatchedCompiler, spanning
+from xdbrel.query.compiler import PartedCompiler, WatchedCompiler, WritingCompiler, spanning
 
 EVERY = [
     compilers.SQLCompiler,
@@ -21,6 +21,7 @@ EVERY = [
     compilers.SQLUpdateCompiler,
     compilers.SQLAggregateCompiler,
 ]
+WRITES = EVERY[1:4]
 
 
 def calls(function):
@@ -58,10 +59,12 @@ def test_no_query_has_a_get_compiler_of_its_own():
 @pytest.mark.parametrize("django", EVERY)
 def test_a_compiler_stays_what_it_is(django):
     """Backends' own compilers and ``isinstance()`` go on as before."""
-    watched, parted = spanning(django), spanning(django, in_parts=True)
-    assert watched is spanning(django)
+    watched, parted = spanning(django, "watched"), spanning(django, "parted")
+    assert watched is spanning(django, "watched")
     assert watched.__name__ == parted.__name__ == django.__name__
-    assert watched.__mro__[1:3] == (WatchedCompiler, django)
+    *_, own, found = watched.__mro__[: watched.__mro__.index(django) + 1]
+    assert (own, found) == (WatchedCompiler, django)
+    assert issubclass(watched, WritingCompiler) == (django in WRITES)
     assert parted.__mro__[1:4] == (PartedCompiler, WatchedCompiler, django)
 
 
