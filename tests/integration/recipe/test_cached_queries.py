@@ -27,8 +27,9 @@ from django.db.models import (
 from django.db.models.functions import Cast, Now, Random, Upper
 from hypothesis import HealthCheck, given, settings, strategies
 
-from sample_project.blog.models import Comment, Post
+from sample_project.blog.models import Comment, Note, Post
 from sample_project.counting import counted_queries
+from sample_project.reference.models import Airline
 from sample_project.shop.models import Profile
 from tests.integration.recipe.conftest import clear
 from xdbrel import caching
@@ -71,6 +72,8 @@ QUERIES = {
     ),
     "iterator": lambda: list(Post.objects.filter(author__username="ada").iterator()),
     "between": lambda: list(Post.objects.filter(author__groups__name="readers").order_by("pk")),
+    "many": lambda: list(Post.objects.filter(editors__username="ada").order_by("pk")),
+    "generic": lambda: list(Airline.objects.filter(notes__text="Old").values_list("name")),
     "union": lambda: sorted(
         Post.objects.filter(author__username="ada")
         .values_list("title")
@@ -95,6 +98,8 @@ def test_a_hit_asks_no_database(ada, post, cached, block):
     """Neither in a block that only reads: what others have found is there for it as well."""
     Comment.objects.create(post=post, author=ada, content="Yes.")
     ada.groups.add(Group.objects.create(name="readers"))
+    post.editors.add(ada)
+    Note.objects.create(about=airline(), author=ada, text="Old")
     first = {name: ask() for name, ask in QUERIES.items()}
     with block(), counted_queries() as queries:
         assert {name: ask() for name, ask in QUERIES.items()} == first
@@ -141,6 +146,10 @@ def raw(alias, sql):
     return write
 
 
+def airline():
+    return Airline.objects.create(carrier="AA", name="One")
+
+
 WRITES = [
     lambda user: User.objects.filter(pk=user.pk).update(username="bob"),
     lambda user: user.save(),
@@ -152,6 +161,11 @@ WRITES = [
     lambda user: Post.objects.bulk_create([Post(title="Second", author=user)]),
     lambda user: Comment.objects.create(post=Post.objects.first(), author=user),
     raw("blog_db", "UPDATE blog_post SET title = 'Third' WHERE title = 'Second'"),
+    lambda user: Post.objects.first().editors.add(user),
+    raw("blog_db", "DELETE FROM blog_post_editors"),
+    lambda user: Post.objects.first().editors.set([user]),
+    lambda user: Note.objects.create(about=airline(), author=user, text="Old"),
+    lambda user: Airline.objects.update(name="Other"),
     lambda user: Post.objects.filter(author__username="ada", title="Third").delete(),
     lambda user: User.objects.bulk_create([User(username="ada too")]),
     delete_and_die,
