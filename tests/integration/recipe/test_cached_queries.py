@@ -444,6 +444,42 @@ def test_tables_of_one_name_in_two_databases(ada, post, cached, settings):
         places.forget()
 
 
+class Turns:
+    """A router that names another replica each time; here, when it is told to."""
+
+    turn = "default"
+
+    def db_for_read(self, model, **hints):
+        return self.turn if model is User else None
+
+
+def test_rows_of_another_replica_than_was_named_are_not_kept(
+    ada, post, cached, aliases, settings, monkeypatch
+):
+    """Nothing would make them forgotten that is read of the one that the query is known by."""
+    aliases.define_like("default_again", "default")
+    aliases.connect("default_again")
+    settings.DATABASE_ROUTERS = [f"{__name__}.Turns", *settings.DATABASE_ROUTERS]
+    find = caching.Slot.find
+
+    def and_turn(slot):
+        monkeypatch.setattr(Turns, "turn", "default_again")
+        return find(slot)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(caching.Slot, "find", and_turn)
+        with counted_queries() as queries:
+            assert QUERIES["filter"]() == [post]
+        assert set(queries) == {"blog_db", "default_again"}
+    monkeypatch.setattr(Turns, "turn", "default")
+    with counted_queries() as queries:
+        assert QUERIES["filter"]() == [post]
+    assert set(queries) == {"blog_db", "default"}
+    assert hits(QUERIES["filter"])
+    monkeypatch.setattr(Turns, "turn", "default_again")
+    assert not hits(QUERIES["filter"])
+
+
 # Anything, in any order.
 
 CHANGES = {
@@ -463,7 +499,7 @@ ASKED = ["filter", "count", "values", "related", "reverse", "page", "iterator", 
 
 
 @settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     strategies.lists(
