@@ -112,6 +112,9 @@ def test_what_select_related_brings_knows_its_home(ada, post, cached):
     for _ in range(2):
         (row,) = Post.objects.select_related("author")
         assert (row._state.db, row.author._state.db) == ("blog_db", "default")
+        # A database that has no table of theirs.
+        (row,) = Post.objects.using("shop_db").select_related("author")
+        assert (row._state.db, row.author._state.db) == ("blog_db", "default")
 
 
 def test_every_write_is_seen(ada, post, cached, settings):
