@@ -12,6 +12,7 @@ from tests.apps.archive.models import Entry, Shelf
 from tests.settings import LAYOUT
 from xdbrel import relations
 from xdbrel.integrity.reading import ends, readers, statement_time, targets
+from xdbrel.integrity.reading.beside import Beside
 from xdbrel.integrity.reading.ranges import KeyRange
 from xdbrel.integrity.scan import scan
 from xdbrel.integrity.scanning.strategies import STRATEGIES
@@ -141,7 +142,8 @@ def test_own_transaction(orphans):
     source, _ = ends.of(relations.get(HANDLE))
     with transaction.atomic(using="blog"):
         Entry.objects.create(shelf_id=7)
-        with readers.Readers(source, 4) as reading:
+        with Beside(source, 4) as beside:
+            reading = readers.Readers(source, beside)
             assert reading.number == 1
             assert reading.count([7, 11, 13, 17]).result() == {7: 1}
 

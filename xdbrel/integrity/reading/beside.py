@@ -10,7 +10,8 @@ import logging
 import queue
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -24,53 +25,66 @@ logger = logging.getLogger(__name__)
 Rows = Future[list[tuple[Any, ...]]]
 
 
-def has_others(end: End) -> bool:
-    """Tell whether other connections to the end's database see what the scan's own sees.
-
-    Not inside a transaction. Nor are they asked for where a pool hands out a number of them
-    that others wait for.
-    """
-    connection = connections[end.using]
-    return not (connection.in_atomic_block or connection.settings_dict["OPTIONS"].get("pool"))
-
-
-def told_alone(end: End, error: Exception) -> None:
-    """Tell the log that the scan goes on by the connection that it has, and why."""
-    logger.warning(
-        "The scan of %s goes on by one connection to %s: %s",
-        end.relation.handle,
-        end.using,
-        error,
-        extra={"action": "scan_alone", "relation": end.relation.handle, "alias": end.using},
-    )
-
-
 class Beside:
     """Up to ``number`` connections to the database of ``end``, each used by one thread at a time.
 
-    They are made by their threads when there is something to read, and closed by ``close()``.
+    They are made when there is something to read, and closed when the block ends that they are
+    the context manager of. None is made inside a transaction, which others do not see, nor where
+    a pool hands out a number of them that others wait for: ``number`` is 0 then.
     """
 
     def __init__(self, end: End, number: int) -> None:
+        connection = connections[end.using]
+        alone = connection.in_atomic_block or connection.settings_dict["OPTIONS"].get("pool")
+        self.end = end
+        self.number = 0 if alone else number
         self._idle: queue.SimpleQueue[BaseDatabaseWrapper] = queue.SimpleQueue()
         self._made: list[BaseDatabaseWrapper] = []
-        for _ in range(number):
-            connection = connections[end.using].copy()
+        self._threads: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
+            self._threads = None
+        for connection in self._made:
+            connection.close()
+        self._made.clear()
+
+    def read(self, sql: str, params: Sequence[Any]) -> Rows:
+        """Begin to run a statement; its result is its rows, or the database's error."""
+        if self._threads is None:
+            self._threads = self._started()
+        return self._threads.submit(self._read, sql, params)
+
+    def give_up(self, error: Exception) -> None:
+        """Read no more: the server may have no connection left to give. The scan has one."""
+        if self.number:
+            self.number = 0
+            handle, alias = self.end.relation.handle, self.end.using
+            logger.warning(
+                "The scan of %s goes on by one connection to %s: %s",
+                handle,
+                alias,
+                error,
+                extra={"action": "scan_alone", "relation": handle, "alias": alias},
+            )
+
+    def _started(self) -> ThreadPoolExecutor:
+        for _ in range(self.number):
+            connection = connections[self.end.using].copy()
             # Whichever thread is free takes whichever connection is.
             connection.inc_thread_sharing()
             self._made.append(connection)
             self._idle.put(connection)
-        self._threads = ThreadPoolExecutor(number, thread_name_prefix="xdbrel-reader")
-
-    def read(self, sql: str, params: Sequence[Any]) -> Rows:
-        """Begin to run a statement; its result is its rows, or the database's error."""
-        return self._threads.submit(self._read, sql, params)
-
-    def close(self) -> None:
-        """Wait for what is running, and close the connections."""
-        self._threads.shutdown(cancel_futures=True)
-        for connection in self._made:
-            connection.close()
+        return ThreadPoolExecutor(self.number, thread_name_prefix="xdbrel-reader")
 
     def _read(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         connection = self._idle.get()

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from types import TracebackType
-from typing import Self
 
 from django.db import DatabaseError, InterfaceError, connections
 
 from xdbrel import keys
-from xdbrel.integrity.reading import beside, sources
+from xdbrel.integrity.reading import sources
+from xdbrel.integrity.reading.beside import Beside, Rows
 from xdbrel.integrity.reading.ends import End
 
 #: How many keys a connection looks up in one statement, beside others: a few dozen
@@ -34,7 +33,7 @@ class Counting:
 
     readers: Readers
     parts: Sequence[list[int]]
-    begun: Sequence[beside.Rows] = ()
+    begun: Sequence[Rows] = ()
 
     def is_done(self) -> bool:
         """Tell whether the result is there, or nobody else works at it."""
@@ -49,32 +48,20 @@ class Counting:
 
 
 class Readers:
-    """Counts the sources of integer keys, by up to ``number`` connections at once.
+    """Counts the sources of integer keys, by connections beside the scan's own.
 
-    They are made when there is work for several, and closed when the block ends. Inside a
-    transaction, which other connections do not see, and for databases that gain nothing by
-    it the scan's own connection does it all.
+    Where there are none, and for databases that gain nothing by them, that does it all.
     """
 
-    def __init__(self, source: End, number: int) -> None:
+    def __init__(self, source: End, beside: Beside) -> None:
         self.source = source
-        if connections[source.using].vendor not in _WAITING or not beside.has_others(source):
-            number = 1
-        self.number = max(1, number)
-        self._beside: beside.Beside | None = None
+        self._beside = beside
+        self._waits = connections[source.using].vendor in _WAITING
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._beside is not None:
-            self._beside.close()
-            self._beside = None
+    @property
+    def number(self) -> int:
+        """How many connections look up keys at once, the scan's own where that is alone."""
+        return max(1, self._beside.number) if self._waits else 1
 
     def enough(self) -> int:
         """Return of how many keys all connections have something to do."""
@@ -85,20 +72,15 @@ class Readers:
         if self.number == 1 or len(wanted) <= PART:
             return Counting(self, [list(wanted)])
         parts = list(keys.chunks(wanted, PART))
-        if self._beside is None:
-            self._beside = beside.Beside(self.source, self.number)
         begun = [self._beside.read(*sources.counting(self.source, part)) for part in parts]
         return Counting(self, parts, begun)
 
-    def finished(self, part: Sequence[int], future: beside.Rows | None) -> dict[int, int]:
+    def finished(self, part: Sequence[int], future: Rows | None) -> dict[int, int]:
         """Return a part's numbers, counted by somebody else or else by the scan itself."""
         if future is not None:
             try:
                 return dict(future.result())
             except (DatabaseError, InterfaceError) as error:
-                # The server may have no connection left to give. The scan has one: where
-                # that fails as well, its error counts.
-                if self.number > 1:
-                    self.number = 1
-                    beside.told_alone(self.source, error)
+                # Where the scan's own connection fails as well, its error counts.
+                self._beside.give_up(error)
         return sources.count(self.source, part)

@@ -7,7 +7,7 @@ asks there too. What the sources hold is for ``sources``.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -178,22 +178,14 @@ def present(target: End, first: Any, last: Any, limit: int, *, packed: bool) -> 
     return page.keys if len(page.keys) <= limit else None
 
 
-def windows(target: End, within: KeyRange, readers: int = 1) -> Generator[Window, None, None]:
+def windows(target: End, within: KeyRange, ahead: Ahead) -> Iterator[Window]:
     """Yield a range of integer keys window by window, without a break.
 
-    Words of the next window are read while one is looked at, where ``readers`` is more than
-    one: by how many connections the scan may read at once.
-
-    Where keys are dense one statement hands out the words of some hundred thousand. Where
-    they are thin it is a window function that finds the gaps of as many rows. The row that
+    Where keys are dense one statement of ``ahead`` hands out the words of some hundred
+    thousand. Where they are thin it is a window function that finds the gaps of as many rows. The row that
     such a window begins with is looked at again: where it was deleted in the meantime, the
     keys up to the next row are a gap that neither window would show.
     """
-    with Ahead(target, readers, distinct=not _is_unique(target)) as ahead:
-        yield from _windows(target, within, ahead)
-
-
-def _windows(target: End, within: KeyRange, ahead: Ahead) -> Iterator[Window]:
     start = _next(target, within)
     if start is None:
         yield _gap(within)
@@ -223,11 +215,6 @@ def _windows(target: End, within: KeyRange, ahead: Ahead) -> Iterator[Window]:
             continue
         start, dense, window = _thin(target, KeyRange(start, within.upto))
         yield window
-
-
-def _is_unique(target: End) -> bool:
-    """Tell whether no two rows have one key, as far as words want to know."""
-    return target.column.unique or target.vendor != "sqlite"
 
 
 def _thin(target: End, rest: KeyRange) -> tuple[int | None, bool, Window]:

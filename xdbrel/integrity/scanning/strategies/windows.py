@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
 from xdbrel import keys
 from xdbrel.integrity.reading import sources, targets, words
+from xdbrel.integrity.reading.ahead import Ahead
+from xdbrel.integrity.reading.beside import Beside
 from xdbrel.integrity.reading.ends import End
 from xdbrel.integrity.reading.ranges import KeyRange
 from xdbrel.integrity.reading.readers import Counting, Readers
@@ -44,17 +45,10 @@ def walk(
     source: End, target: End, within: KeyRange, worth_probing: Judge, readers: int
 ) -> Generator[Batch, None, None]:
     """Yield the batches of a range of keys, window by window of the target's."""
-    with (
-        Readers(source, readers) as reading,
-        closing(targets.windows(target, within, readers)) as there,
-    ):
-        yield from _walk(
-            source,
-            target,
-            there,
-            worth_probing,
-            _Gathered(source, reading, SOON if readers > 1 else GATHERED),
-        )
+    with Beside(source, readers) as at_source, Beside(target, int(readers > 1)) as at_target:
+        there = targets.windows(target, within, Ahead(target, at_target))
+        gathered = _Gathered(source, Readers(source, at_source), SOON if readers > 1 else GATHERED)
+        yield from _walk(source, target, there, worth_probing, gathered)
 
 
 def _walk(
