@@ -39,6 +39,7 @@ import xdbrel  # noqa: E402
 from tests.faults import journal as journals  # noqa: E402
 from tests.faults.journal import Journal  # noqa: E402
 from tests.faults.processes import AT_RANDOM, Fuse, Slot, ended_well, fork  # noqa: E402
+from tests.faults.verdict import found_wrong  # noqa: E402
 from tests.faults.world import world  # noqa: E402
 from xdbrel import placement, relations  # noqa: E402
 from xdbrel.cascade.relay import intent_aliases, relay  # noqa: E402
@@ -374,7 +375,7 @@ def _run(arena: Arena, name: str, kills: int) -> dict[str, Any]:
             for intent in left
         ]
     repaired = arena.repair()
-    wrong += journals.found_wrong(arena.journal, arena.world.watched)
+    wrong += found_wrong(arena.journal, arena.world.watched)
     places: dict[str, Counter[str]] = {}
     for slot in slots:
         places.setdefault(slot.role, Counter())[AT_RANDOM] += slot.killed[AT_RANDOM]

@@ -2,8 +2,8 @@
 
 One file that all of them append to, a line for each event. A row is noted once its
 transaction has committed, a delete before it is tried and again once its outcome is known;
-whoever is killed in between leaves the outcome open. ``found_wrong`` holds all this against
-the rows that are left.
+whoever is killed in between leaves the outcome open. ``verdict`` holds all this against the
+rows that are left.
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from django.apps import apps
 from django.db import models
-
-from tests.faults.oracle import links_of, snapshot
 
 #: What became of a delete: committed, refused or rolled back. Open where nobody could say.
 GONE, KEPT = "gone", "kept"
@@ -78,7 +75,7 @@ class Deletes:
         #: Rows of which a delete() has returned.
         self.committed: set[tuple[str, Any]] = set()
         for event in journal.events("attempt"):
-            rows = {(event["model"], _hashable(pk)) for pk in event["pks"]}
+            rows = {(event["model"], hashable(pk)) for pk in event["pks"]}
             outcome = outcomes.get(event["name"])
             if outcome != KEPT:
                 self.asked |= rows
@@ -86,49 +83,9 @@ class Deletes:
                 self.committed |= rows
 
 
-def found_wrong(journal: Journal, watched: Iterable[type[models.Model]]) -> list[str]:
-    """Return a line for each row that is dangling, lost, or changed without reason."""
-    deletes = Deletes(journal)
-    now = {
-        model: {_same(pk): {name: _same(value) for name, value in row.items()} for pk, row in rows}
-        for model, rows in ((model, rows.items()) for model, rows in snapshot(watched).items())
-    }
-    links = list(links_of(now))
-    living = {link: {link.target_key(now, pk) for pk in now[link.target]} for link in links}
-    lines = []
-    for model, rows in now.items():
-        label = model._meta.label
-        lines += [
-            f"{label} {pk} is there after its delete() returned"
-            for pk in rows
-            if (label, pk) in deletes.committed
-        ]
-    for link in links:
-        for pk, row in now[link.source].items():
-            key = link.key_of(row)
-            if key is not None and key not in living[link]:
-                lines.append(f"{link.source._meta.label} {pk} is an orphan: {link.handle} {key}")
-    for event in journal.events("row"):
-        label, pk, model = event["model"], _hashable(event["pk"]), apps.get_model(event["model"])
-        own = [(link, link.key_of(event["row"])) for link in links if link.source is model]
-        row = now[model].get(pk)
-        if row is None:
-            followed = any(
-                link.cascades and key is not None and key not in living[link] for link, key in own
-            )
-            if (label, pk) not in deletes.asked and not followed:
-                lines.append(f"{label} {pk} is lost: {event['row']}, targets living")
-            continue
-        for link, key in own:
-            held = link.key_of(row)
-            if held != key and key in living[link]:
-                lines.append(f"{link.handle} of {pk} is {held}, its target {key} lives")
-    return lines
-
-
-def _same(value: Any) -> Any:
+def same(value: Any) -> Any:
     """Return a value as a journal gives it back."""
-    return _hashable(json.loads(json.dumps(value, default=_plain)))
+    return hashable(json.loads(json.dumps(value, default=_plain)))
 
 
 def _plain(value: Any) -> str:
@@ -136,5 +93,6 @@ def _plain(value: Any) -> str:
     return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _hashable(pk: Any) -> Any:
+def hashable(pk: Any) -> Any:
+    """Return a primary key that was read from JSON as it can be looked up."""
     return tuple(pk) if isinstance(pk, list) else pk
