@@ -125,6 +125,17 @@ def test_one_heavy_key():
     assert found == [KeyRange(None, 5), KeyRange(5, None)]
 
 
+@pytest.mark.parametrize("rows", range(540, 551))
+def test_as_many_parts_as_asked_for(monkeypatch, rows):
+    """Whichever number of rows is drawn: 3/6 of 544 is reached by a row, and by no fraction."""
+    monkeypatch.setattr(ranges.draws, "draw", lambda *arguments: (range(rows), rows))
+    Entry.objects.create(shelf_id=1)
+    _, _, found = parted(SHELF, 6, "merge")
+    shares = [one.upto - (-1 if one.after is None else one.after) for one in found[:-1]]
+    assert len(found) == 6
+    assert set(shares) <= {rows // 6, rows // 6 + 1}
+
+
 def test_nothing_to_part(monkeypatch):
     """No rows, one part, no index: one range."""
     whole = [KeyRange()]

@@ -79,14 +79,15 @@ def _by_rows(walked: End, held: Counter[Any], parts: int) -> list[Any]:
     """Return the keys between the parts of the rows drawn; a key is never parted."""
     if walked.is_composite:
         held = _one_of_each(walked, held)
-    wanted = held.total() / parts
+    total = held.total()
     bounds: list[Any] = []
-    gone, mark = 0, wanted
+    # Whole numbers: a mark that is reached exactly must not be found to lie ahead.
+    gone, part = 0, 1
     for key in _in_order(walked, list(held))[:-1]:
         gone += held[key]
-        if gone >= mark:
+        if gone * parts >= part * total:
             bounds.append(key)
-            mark = wanted * (gone // wanted + 1)
+            part = gone * parts // total + 1
     return bounds
 
 
