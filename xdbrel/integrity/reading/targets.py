@@ -182,9 +182,9 @@ def windows(target: End, within: KeyRange, ahead: Ahead) -> Iterator[Window]:
     """Yield a range of integer keys window by window, without a break.
 
     Where keys are dense one statement of ``ahead`` hands out the words of some hundred
-    thousand. Where they are thin it is a window function that finds the gaps of as many rows. The row that
-    such a window begins with is looked at again: where it was deleted in the meantime, the
-    keys up to the next row are a gap that neither window would show.
+    thousand. Where they are thin it is a window function that finds the gaps of as many rows.
+    The row that such a window begins with is looked at again: where it was deleted in the
+    meantime, the keys up to the next row are a gap that neither window would show.
     """
     start = _next(target, within)
     if start is None:
