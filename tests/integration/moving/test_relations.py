@@ -114,6 +114,19 @@ def test_a_model_of_ones_own_in_between(clubs, homes, dangling):
         assert dangling("clubs") == {}
 
 
+def test_rows_in_between_move_to_another_home(clubs, dangling):
+    """To where ``through_home`` names it by then: from the table beside the declaring model."""
+    before = seen_from_clubs()
+    through = Club.patrons.through
+    # As it was when the field did not name it yet: made there with the clubs' own table.
+    through.objects.using("blog").bulk_create(through.objects.all())
+    raw_delete(through.objects.all(), "shop")
+    result = xdbrel.move(through, using="blog", to="shop")
+    assert result.counts == {"clubs.Club_patrons": 6}
+    assert seen_from_clubs() == before
+    assert dangling("clubs") == {}
+
+
 def test_changes_of_rows_in_between_are_carried_over(clubs, homes, dangling):
     """What is added and removed meanwhile, before the switch and after it."""
     xdbrel.move(Club, to="shop", keep_source=True)
