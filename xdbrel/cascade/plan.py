@@ -10,7 +10,8 @@ admin's confirmation page). What is deleted later is found again from the keys: 
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from django.db import models
@@ -39,15 +40,18 @@ class Plan:
         self.collectors: dict[str, Collector] = {root.using: root}
         self.keys: dict[tuple[Any, str], list[Any]] = {}
         own = root if isinstance(root, OwnCollector) else None
-        self.shows_all = own.shows_all if own else type(root) is not Collector
+        # Where 5.2 needs a subclass, Django 6.1 has an option.
+        shows = type(root) is not Collector or getattr(root, "force_collection", False)
+        self.shows_all = own.shows_all if own else shows
         self.shows_tree = self.shows_all and not own
+        #: What the root's collection has of other databases, for those who look at it.
+        self._shown: dict[type[models.Model], set[models.Model]] = {}
+        self._depth = 0
         self.restricts = any(graph.reaches_restrict(model) for model in root.data)
         self.judged: set[type[models.Model]] = set()
         self.order = together.Order(root)
         # The one object whose deletion this is gets one more step; the class stays as it is.
-        root.delete = partial(  # type: ignore[method-assign]
-            together.delete, root, self.keys, self.order, self.collectors
-        )
+        root.delete = self.delete  # type: ignore[method-assign]
 
     @classmethod
     def of(cls, collector: Collector) -> Plan:
@@ -57,6 +61,43 @@ class Plan:
             plan = cls(collector)
             setattr(collector, _PLAN, plan)
         return plan
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Delete what was collected, and what follows."""
+        self._hide()
+        return together.delete(self.root, self.keys, self.order, self.collectors)
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Keep each collection to what is in its own database while the block goes on.
+
+        In the end the root's has what goes elsewhere as well, where somebody wants to see it:
+        ``remove_stale_contenttypes`` counts what is there before it asks for leave.
+        """
+        self._hide()
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if self.shows_tree and not self._depth:
+                self._show()
+
+    def _show(self) -> None:
+        data: Any = self.root.data
+        for collector in self.collectors.values():
+            for model, objs in collector.data.items() if collector is not self.root else ():
+                new = set(objs) - data[model]
+                data[model] |= new
+                self._shown.setdefault(model, set()).update(new)
+
+    def _hide(self) -> None:
+        data: Any = self.root.data
+        for model, objs in self._shown.items():
+            data[model] -= objs
+            if not data[model]:
+                del data[model]
+        self._shown.clear()
 
     def note(self, field: Any, source_alias: str, target_keys: list[Any]) -> None:
         """Remember that sources of these targets must follow."""
@@ -93,6 +134,12 @@ def collect(policy: Any, collector: Collector, field: Any, sub_objs: Any, using:
     ``sub_objs`` is the collector's queryset of sources; it is on the targets' alias and is
     not evaluated unless that is the sources' home too. Raises what the policy raises.
     """
+    known: Plan | None = vars(collector).get(_PLAN)
+    with nullcontext() if known is None else known.collecting():
+        _collect(policy, collector, field, sub_objs, using)
+
+
+def _collect(policy: Any, collector: Collector, field: Any, sub_objs: Any, using: str) -> None:
     target = graph.concrete(field.remote_field.model)
     hint = next(
         (
@@ -113,21 +160,22 @@ def collect(policy: Any, collector: Collector, field: Any, sub_objs: Any, using:
         # These rows are not where the relation looks for its targets: nothing hangs on them.
         return
     plan = Plan.of(collector)
-    # Nothing points at a target whose key is missing.
-    target_keys = list(filter(keys.is_whole, keys_of_related_objects(sub_objs, field)))
-    if not target_keys:
-        return
-    plan.order.see(plan.collectors.values())
-    if policy not in (models.PROTECT, models.RESTRICT):
-        plan.order.note(field, collector.using, source_alias, target_keys)
-        if collector is plan.root:
-            plan.note(field, source_alias, target_keys)
-    if _must_be_judged(plan, policy, field):
-        with uncached():
-            _judge(plan, policy, field, source_alias, target_keys)
-        if plan.restricts:
-            plan.answer_for_restricted()
-    plan.order.see(plan.collectors.values())
+    with plan.collecting():
+        # Nothing points at a target whose key is missing.
+        target_keys = list(filter(keys.is_whole, keys_of_related_objects(sub_objs, field)))
+        if not target_keys:
+            return
+        plan.order.see(plan.collectors.values())
+        if policy not in (models.PROTECT, models.RESTRICT):
+            plan.order.note(field, collector.using, source_alias, target_keys)
+            if collector is plan.root:
+                plan.note(field, source_alias, target_keys)
+        if _must_be_judged(plan, policy, field):
+            with uncached():
+                _judge(plan, policy, field, source_alias, target_keys)
+            if plan.restricts:
+                plan.answer_for_restricted()
+        plan.order.see(plan.collectors.values())
 
 
 def _must_be_judged(plan: Plan, policy: Any, field: Any) -> bool:

@@ -3,6 +3,7 @@
 import pytest
 from django.contrib.admin.utils import NestedObjects
 from django.contrib.contenttypes.models import ContentType
+from django.core.management import call_command
 from django.db import transaction
 from django.db.models.signals import post_delete
 
@@ -205,3 +206,24 @@ def test_a_content_type_that_goes_takes_its_notes_along():
     kind.delete()
     ContentType.objects.clear_cache()
     assert left() == {"Note": 0, "Reply": 0, "Label": 0}
+
+
+@in_transactions
+@pytest.mark.parametrize("answer", ["no", "yes"])
+def test_stale_content_types_say_what_would_go_with_them(answer, monkeypatch, capsys):
+    """In every database, before anything is deleted."""
+    thing = Thing.objects.create()
+    gone = ContentType.objects.create(app_label="notes", model="gone")
+    note = Note.objects.create(content_type=gone, object_id="1")
+    Reply.objects.create(note=note)
+    kept = Note.objects.create(about=thing)
+    monkeypatch.setattr("builtins.input", lambda prompt: answer)
+    call_command("remove_stale_contenttypes", verbosity=2)
+    said = capsys.readouterr().out
+    assert "    - Content type for notes.gone\n" in said
+    assert "    - 1 notes.Note object(s)\n" in said
+    assert "    - 1 notes.Reply object(s)\n" in said
+    left = [kept] if answer == "yes" else [note, kept]
+    assert list(Note.objects.all()) == left
+    assert Reply.objects.count() == len(left) - 1
+    assert ContentType.objects.filter(pk=gone.pk).exists() is (answer == "no")
