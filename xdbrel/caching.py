@@ -1,7 +1,7 @@
 """django-cachalot at arm's length: the only module that imports it.
 
 Reads that decide something run inside ``uncached()``. Where cachalot is not among the
-installed apps nothing here does anything. ``guard()`` and ``forget_autocommitted()`` mend three
+installed apps nothing here does anything. ``guard()`` and ``forget_autocommitted()`` mend four
 ways in which it goes stale; of those that only a project's settings can mend,
 ``xdbrel.checks.caches`` warns. ``Slot`` is where the answer is kept to a query that was read on
 several aliases, which cachalot by itself knows nothing of.
@@ -94,7 +94,8 @@ def guard() -> None:
     was lost before a savepoint) there is no exit: everything that the thread reads from that
     alias would come from that level for ever, and what it writes would never be forgotten
     elsewhere. And cachalot closes the level after ``on_commit()`` has called back: whoever is
-    told of the commit in another process would be answered from before it.
+    told of the commit in another process would be answered from before it. Then it writes what
+    the level knew of tables over what others have said of them since.
 
     Called once, by the app's ``ready()``.
     """
@@ -126,6 +127,34 @@ def guard() -> None:
     # What cachalot puts back when it is switched off.
     enter.__wrapped__ = entered.__wrapped__  # type: ignore[attr-defined]
     Atomic.__enter__ = enter  # type: ignore[method-assign]
+    _keep_times_of_others()
+
+
+def _keep_times_of_others() -> None:
+    """Let the end of a block leave the times at which others wrote to tables as they are.
+
+    What reads of a table that the cache knows nothing of notes the time of that: in a block, for
+    its end, when somebody may have written to the table. What was kept before the write would
+    be newer than that time, and count again.
+    """
+    from cachalot.settings import cachalot_settings
+    from cachalot.transaction import AtomicCache
+
+    commit = AtomicCache.commit
+
+    def commit_with_times(level: Any) -> None:
+        if not isinstance(level.parent_cache, AtomicCache):
+            own = {
+                cachalot_settings.CACHALOT_TABLE_KEYGEN(level.db_alias, table)
+                for table in level.to_be_invalidated
+            }
+            for key in [key for key, value in level.items() if isinstance(value, float)]:
+                noted = level.pop(key)
+                if key not in own:
+                    level.parent_cache.add(key, noted, cachalot_settings.CACHALOT_TIMEOUT)
+        commit(level)
+
+    AtomicCache.commit = commit_with_times
 
 
 def forget_committed(using: str) -> None:

@@ -169,6 +169,17 @@ def test_a_transaction_by_hand_is_past_the_cache():
     assert titles() == elsewhere(titles) == ["First"]
 
 
+@servers
+def test_what_a_block_noted_of_a_table_is_not_newer_than_a_write():
+    """It notes when it read a table that the cache did not know, and says so at its end."""
+    with transaction.atomic(using="default"):
+        assert User.objects.filter(username="ada").exists()
+        assert elsewhere(titles) == ["First"]
+        elsewhere(rename)
+    assert titles() == elsewhere(titles) == []
+    assert not User.objects.filter(username="ada").exists()
+
+
 def test_what_was_emptied_is_read_anew():
     titles()
     cache.clear()
