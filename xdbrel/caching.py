@@ -72,6 +72,21 @@ def invalidate(tables: Iterable[type[models.Model]], using: str) -> None:
         drop(*models_, db_alias=using)
 
 
+@contextmanager
+def unseen(connection: Any) -> Iterator[None]:
+    """Let cachalot not take the block's statements on ``connection`` for writes to what they name.
+
+    It looks for the names of tables anywhere in SQL that creates, inserts or drops, and the
+    columns of a temporary table bear them.
+    """
+    before = getattr(connection, "raw", True)
+    connection.raw = False
+    try:
+        yield
+    finally:
+        connection.raw = before
+
+
 def forget_autocommitted(table: str, using: str) -> None:
     """Drop what was cached of ``table`` while a statement was writing to it, outside of any block.
 

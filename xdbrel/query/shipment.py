@@ -20,6 +20,7 @@ from django.db.models import Case, Min, When, Window
 from django.db.models.functions import DenseRank
 from django.db.models.lookups import IsNull
 
+from xdbrel.caching import unseen
 from xdbrel.exceptions import QueryTooLarge
 from xdbrel.query import arrays, collations, statistics, streaming, values
 
@@ -133,7 +134,7 @@ class Shipment:
             # With the connection it is gone already; with the transaction it goes when that
             # is rolled back, which is all that can be done with it.
             return
-        with connection.cursor() as cursor:
+        with unseen(connection), connection.cursor() as cursor:
             temporary = "TEMPORARY " if connection.vendor == "mysql" else ""
             cursor.execute(
                 f"DROP {temporary}TABLE IF EXISTS {connection.ops.quote_name(self.table)}"
@@ -157,7 +158,7 @@ class Shipment:
                 if name in self.keys and values.is_indexable(self.columns[name][1])
             ]
         create = f"CREATE TEMPORARY TABLE {qn(self.table)} ({', '.join(columns)})"
-        with connection.cursor() as cursor:
+        with unseen(connection), connection.cursor() as cursor:
             if connection.vendor != "postgresql":
                 cursor.execute(create)
                 self.made = True
@@ -191,7 +192,7 @@ class Shipment:
         names = ", ".join(map(qn, self.columns))
         insert = f"INSERT INTO {qn(self.table)} ({names}) VALUES "  # noqa: S608
         row_of = f"({', '.join(['%s'] * len(self.columns))})"
-        with connection.cursor() as cursor:
+        with unseen(connection), connection.cursor() as cursor:
             if connection.vendor == "postgresql" and hasattr(cursor.cursor, "copy"):
                 self._copy(connection, cursor, names, chunks)
             elif connection.vendor == "sqlite":

@@ -117,6 +117,20 @@ def test_what_select_related_brings_knows_its_home(ada, post, cached):
         assert (row._state.db, row.author._state.db) == ("blog_db", "default")
 
 
+def test_tables_for_what_is_brought_are_no_writes(ada, post, cached, monkeypatch):
+    """Their columns bear the names of the tables that they are brought from."""
+    from cachalot.settings import cachalot_settings
+
+    ada.groups.add(Group.objects.create(name="readers"))
+    # As where routers let every table stand in every database.
+    monkeypatch.setattr(cachalot_settings, "CACHALOT_ADDITIONAL_TABLES", ["auth_group"])
+    monkeypatch.setattr("xdbrel.query.limits.FEW", 0)
+    monkeypatch.setattr("xdbrel.query.shipment.ARRAY_ROWS", 0)
+    posts = Post.objects.filter(title="First").values_list("author__groups__name", flat=True)
+    assert list(posts.all()) == ["readers"]
+    assert hits(lambda: list(posts.all()))
+
+
 def test_every_write_is_seen(ada, post, cached, settings):
     """Of each table of each alias, whichever way it comes."""
     settings.XDBREL = {**settings.XDBREL, "CLAIM_SECONDS": 0.001}
