@@ -107,3 +107,12 @@ def strangers(connection: BaseDatabaseWrapper) -> list[str]:
             rows = cursor.fetchall()
         if not rows or time.monotonic() > until:
             return [f"{connection.alias}: session {who}, last: {what}" for who, what in rows]
+
+
+@pytest.fixture(scope="session")
+def tables_of_types(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Tables of content types in ``blog`` and ``shop``, where each id means another model."""
+    from tests import content_types  # A project of a test's own may be without that app.
+
+    with django_db_blocker.unblock(), content_types.made("blog", "shop"):
+        yield

@@ -124,9 +124,12 @@ XDBREL = {
         **dict.fromkeys([f"notes.{model}" for model in ("Note", "Reply", "Essay")], "blog"),
         "notes.Label": "shop",
         "parted": "default",
-        **dict.fromkeys([f"parted.{model}" for model in ("Post", "Comment", "Club")], "blog"),
         **dict.fromkeys(
-            [f"parted.{model}" for model in ("Order", "Profile", "Membership")], "shop"
+            [f"parted.{model}" for model in ("Post", "Comment", "Club", "Note", "Visit")], "blog"
+        ),
+        **dict.fromkeys(
+            [f"parted.{model}" for model in ("Order", "Profile", "Membership", "Label", "Zone")],
+            "shop",
         ),
     },
 }

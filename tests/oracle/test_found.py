@@ -8,13 +8,13 @@ from tests.oracle.sizes import AS_IF_MANY
 pytestmark = pytest.mark.django_db(databases="__all__")
 
 
-def check(query, *rows, ordered=False, sizes=None):
+def check(query, *rows, ordered=False, sizes=None, everywhere=False):
     """Fail where ``query`` does not bring from these rows what it brings in one database.
 
     It goes by the ways of small tables and by those of large ones, or by ``sizes`` alone.
     """
     for figures in ({}, AS_IF_MANY) if sizes is None else (sizes,):
-        found = differences(rows, query, ordered=ordered, sizes=figures)
+        found = differences(rows, query, ordered=ordered, sizes=figures, everywhere=everywhere)
         if found:
             pytest.fail(found, pytrace=False)
 
@@ -103,4 +103,42 @@ def test_a_relation_that_was_given_a_short_name():
         "Author(id=1, name='a')",
         "Author(id=2, name='b', mentor_id=1)",
         "Post(id=1, author_id=1, editor_id=1)",
+    )
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "Visit.objects.filter(zone__row=3)",
+        "Visit.objects.filter(zone__row__isnull=True)",
+        "Visit.objects.exclude(zone__letter='a')",
+        "Visit.objects.values_list('pk', 'zone__row', 'zone__letter')",
+        "Visit.objects.order_by(F('zone__row').desc(nulls_first=True), 'pk').first()",
+        "Spot.objects.values('pk', 'zone__letter').annotate(x1=Count('visits'))",
+        "Zone.objects.aggregate(x1=Count('visits__spot__row'), x2=Min('visits__spot__letter'))",
+    ],
+)
+def test_a_column_of_a_key_that_is_partly_null(query):
+    """The source has the column itself, but is related to nothing."""
+    check(
+        query,
+        "Zone(id=1, letter='b', row=3)",
+        "Spot(row=1, letter='b', floor=None)",
+        "Spot(row=2, letter='b', floor=3)",
+        "Visit(id=1, row=1, floor=3)",
+        "Visit(id=2, row=1, letter='b', floor=3)",
+        "Visit(id=3, letter='b', floor=3)",
+        "Visit(id=4, letter='a')",
+    )
+
+
+def test_what_is_excluded_by_what_hangs_on_a_key_that_dangles():
+    """Every column of the key is the source's own, which nothing needs to be joined for."""
+    check(
+        "Visit.objects.filter(spot__isnull=False).exclude(spot__visits__stars=3)",
+        "Spot(row=1, letter='b', floor=None)",
+        "Visit(id=1, row=1, letter='b', floor=None)",
+        "Visit(id=2, row=1, letter='b', floor=None, stars=3)",
+        "Visit(id=3, row=2, letter='a', floor=None, stars=1)",
+        "Visit(id=4, row=2, letter=None, floor=None, stars=1)",
     )

@@ -38,14 +38,16 @@ class Drawn:
     ordered: bool
     rows: list[str]
     sizes: dict[str, int]
+    everywhere: bool
 
 
 @st.composite
 def examples(draw: Callable[[Any], Any], kind: str, dangling: bool) -> Drawn:
-    writer = Writer(draw)
+    writer = Writer(draw, dangling)
     query, ordered = getattr(writer, kind)()
     sizes = draw_sizes(draw)
-    return Drawn(query, ordered, draw_rows(draw, writer.models, dangling), sizes)
+    rows = draw_rows(draw, writer.models, dangling)
+    return Drawn(query, ordered, rows, sizes, draw(st.booleans()))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -62,7 +64,13 @@ def test_a_queryset_brings_what_it_brings_in_one_database(kind, dangling):
     )
     @given(examples(kind, dangling))
     def holds(drawn):
-        found = differences(drawn.rows, drawn.query, ordered=drawn.ordered, sizes=drawn.sizes)
+        found = differences(
+            drawn.rows,
+            drawn.query,
+            ordered=drawn.ordered,
+            sizes=drawn.sizes,
+            everywhere=drawn.everywhere,
+        )
         if found:
             pytest.fail(found, pytrace=False)
 

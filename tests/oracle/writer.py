@@ -15,8 +15,8 @@ from django.db import models
 from hypothesis import strategies as st
 
 from tests.oracle.both import ONE_ENGINE, VENDORS
-from tests.oracle.graph import KINDS, MODELS, STEPS, Step, columns, key_kind
-from tests.oracle.rows import KEYS, VALUES
+from tests.oracle.graph import KINDS, MODELS, STEPS, Step, columns, key_columns, key_kinds
+from tests.oracle.rows import KEYS, TOGETHER, VALUES
 
 T = TypeVar("T")
 Model = type[models.Model]
@@ -33,6 +33,10 @@ class Way:
     text: str
     model: Model
     many: bool
+    #: The last of its steps.
+    step: Step | None = None
+    #: Whether any step is itself a relation over several columns.
+    several: bool = False
 
     def to(self, name: str) -> str:
         return f"{self.text}__{name}" if self.text else name
@@ -75,8 +79,11 @@ class Scope:
 class Writer:
     """Draws one queryset and what surrounds it."""
 
-    def __init__(self, draw: Callable[[Any], Any]) -> None:
+    def __init__(self, draw: Callable[[Any], Any], dangling: bool = False) -> None:
         self.draw = draw
+        #: Whether keys may lead to rows that do not exist. Then the columns of a key of several
+        #: are the source's own or the target's, as Django leaves out a join or not.
+        self.dangling = dangling
         #: The models whose rows matter.
         self.models: set[Model] = set()
         self.names = 0
@@ -104,17 +111,33 @@ class Writer:
 
     # Paths.
 
-    def way(self, scope: Scope, most: int = 3, *, many: bool = True, least: int = 0) -> Way:
-        """Draw a path of so many steps; with ``many`` false, one that leads to one row."""
+    def way(
+        self,
+        scope: Scope,
+        most: int = 3,
+        *,
+        many: bool = True,
+        least: int = 0,
+        held: bool = False,
+    ) -> Way:
+        """Draw a path of so many steps; with ``many`` false, one that leads to one row.
+
+        With ``held``, an instance has each of them.
+        """
         way = Way("", scope.model, False)
         for number in range(self.number(least, most)):
-            steps = [step for step in STEPS[way.model] if many or not step.many]
-            if number == 0:
-                steps += [step for step in scope.filtered if many or not step.many]
+            steps = [*STEPS[way.model], *(scope.filtered if number == 0 else ())]
+            steps = [one for one in steps if (many or not one.many) and (one.held or not held)]
             if not steps:
                 break
             step = self.one(steps)
-            way = Way(way.to(step.name), self.see(step.model), way.many or step.many)
+            way = Way(
+                way.to(step.name),
+                self.see(step.model),
+                way.many or step.many,
+                step,
+                way.several or step.of_several,
+            )
         return way
 
     def column(
@@ -124,14 +147,17 @@ class Writer:
         for _ in range(4):
             way = self.way(scope, most, many=many)
             found = columns(way.model, kind)
+            if self.dangling and way.step is not None:
+                found = [one for one in found if one.name not in way.step.shared]
             if found:
                 column = self.one(found)
                 return Value(way.to(column.name), column.kind, way.many)
         # Each kind is not far from each model.
-        for name, model_kind, is_many in _near(scope.model):
+        for name, model_kind, is_many in _near(scope.model, self.dangling):
             if kind in (None, model_kind) and (many or not is_many):
                 return Value(name, model_kind, is_many)
-        return Value("pk", key_kind(scope.model))
+        first = columns(scope.model)[0]
+        return Value(first.name, first.kind)
 
     def value(
         self,
@@ -246,11 +272,22 @@ class Writer:
     def by_key(self, scope: Scope) -> str:
         """Draw a condition on a relation itself: an object's key, or several."""
         way = self.way(scope, 3, least=1)
-        keys = KEYS[key_kind(way.model)]
+        if way.step is None:
+            return self.lookup(scope, aggregate=False)
+        before = way.text.removesuffix(way.step.name)
+        name = f"{before}{way.step.by}"
+        front = "key" * way.step.of_several
+        found = [f"{front}{self.key(way.step.key)}" for _ in range(self.number(1, 3))]
         if self.chance(50):
-            found = [repr(self.one(keys)) for _ in range(self.number(1, 3))]
-            return f"Q({way.to('in')}=[{', '.join(found)}])"
-        return f"Q({way.text}={self.one(keys)!r})"
+            return f"Q({name}__in=[{', '.join(found)}])"
+        return f"Q({name}={found[0]})"
+
+    def key(self, kinds: tuple[str, ...]) -> str:
+        """Draw a key: of several columns, a tuple."""
+        if len(kinds) == 1:
+            return repr(self.one(KEYS[kinds[0]]))
+        possible = {"int": TOGETHER["row"], "text": TOGETHER["letter"]}
+        return repr(tuple(self.one(possible[kind]) for kind in kinds))
 
     def compared(self, scope: Scope, kind: str) -> str:
         right = self.column(scope, kind)
@@ -321,8 +358,7 @@ class Writer:
         if kind == "int" and self.chance(30):
             # Counted within the subquery: one row for the whole of it.
             group = self.column(inner, "int", 1, many=False)
-            counted = self.way(inner, 2)
-            what = counted.text or "pk"
+            what = self.counted(self.way(inner, 2))
             return (
                 (
                     f"Subquery({text}.order_by().values('{group.name}')"
@@ -419,8 +455,7 @@ class Writer:
         if self.chance(25):
             extra += f", filter={self.condition(scope, 1)}"
         if name == "Count":
-            way = self.way(scope, 3)
-            what = way.text or "pk"
+            what = self.counted(self.way(scope, 3))
             if self.chance(30):
                 what = self.column(scope).name
             if self.chance(50):
@@ -436,6 +471,12 @@ class Writer:
             return "Count('pk')", Value("", "int", aggregate=True)
         result = "average" if name == "Avg" else kind
         return f"{name}('{value.name}'{extra})", Value("", result, aggregate=True)
+
+    def counted(self, way: Way) -> str:
+        """Return what Count() takes for a path: of a relation over several columns, a column."""
+        if way.step is not None and way.step.of_several:
+            return way.to(self.one(columns(way.model)).name)
+        return way.text or "pk"
 
     def window(self, scope: Scope) -> tuple[str, Value]:
         text = self.one(("RowNumber()", "Rank()", "Count('pk')", "Sum", "Lag"))
@@ -456,9 +497,11 @@ class Writer:
         for _ in range(self.number(0, most)):
             if many and self.chance(15) and ONE_ENGINE:
                 way = self.way(scope, 2, least=1)
-                scope.forked = scope.forked or way.many
-                terms.append(f"'{self.one(('', '-'))}{way.text}'")
-                continue
+                # That of several columns is ordered by each, and so is what is related to nothing.
+                if way.step is not None and not way.step.of_several:
+                    scope.forked = scope.forked or way.many
+                    terms.append(f"'{self.one(('', '-'))}{way.text}'")
+                    continue
             value = self.value(scope, many=many, aggregate=many)
             if value.kind == "bool" and not ONE_ENGINE:
                 continue
@@ -510,7 +553,9 @@ class Writer:
             own = self.one(columns(scope.model))
             sign = self.one(("&", "|"))
             condition += f" {sign} Q({own.name}={self.literal(own.kind)})"
-        scope.filtered.append(Step(name, way.model, way.many, False))
+        kinds = key_kinds(way.model)
+        by = name if len(kinds) == 1 else f"{name}__pk"
+        scope.filtered.append(Step(name, way.model, way.many, False, kinds, by))
         return f".annotate({name}=FilteredRelation('{way.text}', condition={condition}))"
 
     def start(self) -> tuple[str, Scope]:
@@ -537,13 +582,17 @@ class Writer:
         """Draw select_related(), only() and defer()."""
         text = ""
         if self.chance(40):
-            ways = [self.way(scope, 3, many=False, least=1) for _ in range(self.number(1, 2))]
+            ways = [
+                self.way(scope, 3, many=False, least=1, held=True)
+                for _ in range(self.number(1, 2))
+            ]
             found = [
                 way.text for way in ways if way.text and way.text not in self._filtered(scope)
             ]
             if found:
                 text += f".select_related({', '.join(map(repr, found))})"
-                if self.chance(25):
+                # Django takes a relation that has no column of its own for one that is deferred.
+                if self.chance(25) and not any(way.several for way in ways):
                     verb = self.one(("only", "defer"))
                     target = self.one([way for way in ways if way.text == found[0]])
                     name = self.one(
@@ -660,7 +709,7 @@ class Writer:
         text = f"{parts[0]}.{verb}({', '.join(parts[1:])}{more})"
         if whole and self.chance(30):
             return f"{text}.order_by('pk')", not more
-        if self.chance(15):
+        if verb != "difference" and self.chance(15):
             return f"{text}.count()", False
         return text, False
 
@@ -696,7 +745,8 @@ class Writer:
         if what == "in_bulk":
             if scope.forked:
                 return f"{text}.count()", False
-            return f"{text}.in_bulk({list(KEYS[key_kind(scope.model)][:3])!r})", False
+            keys = [self.key(key_kinds(scope.model)) for _ in range(3)]
+            return f"{text}.in_bulk([{', '.join(keys)}])", False
         if what == "dates":
             names = [one.name for one in columns(scope.model, "date")]
             if names:
@@ -719,16 +769,22 @@ class Writer:
             return f"{text}.delete()", False
         given = []
         # Keys stay: the rows of others hang on them.
-        own = [
-            one
-            for one in columns(scope.model)
-            if one.name not in ("pk", "id", "code") and not one.name.endswith("_id")
-        ]
+        own = [one for one in columns(scope.model) if one.name not in self.fixed(scope.model)]
+        if not own:
+            return f"{text}.delete()", False
         for column in self.draw(
             st.lists(st.sampled_from(own), min_size=1, max_size=2, unique=True)
         ):
             given.append(f"{column.name}={self.assigned(scope, column)}")
         return f"{text}.update({', '.join(given)})", False
+
+    def fixed(self, model: Model) -> set[str]:
+        """Return the columns of keys."""
+        found = {"pk", *(one.attname for one in key_columns(model))}
+        found |= {one.name for one in columns(model) if one.name.endswith("_id")}
+        for constraint in model._meta.total_unique_constraints:
+            found |= {*constraint.fields}
+        return found
 
     def assigned(self, scope: Scope, column: Any) -> str:
         """Draw what update() sets a column to."""
@@ -752,9 +808,13 @@ class Writer:
         return self.literal(column.kind)
 
 
-def _near(model: Model) -> list[tuple[str, str, bool]]:
+def _near(model: Model, dangling: bool) -> list[tuple[str, str, bool]]:
     """Return the columns of a model and of those one step away."""
     found = [(one.name, one.kind, False) for one in columns(model)]
     for step in STEPS[model]:
-        found += [(f"{step.name}__{one.name}", one.kind, step.many) for one in columns(step.model)]
+        found += [
+            (f"{step.name}__{one.name}", one.kind, step.many)
+            for one in columns(step.model)
+            if not (dangling and one.name in step.shared)
+        ]
     return found

@@ -16,7 +16,7 @@ from django.db import connections
 from django.db.models import QuerySet
 from django.db.models.sql import Query
 
-from xdbrel.query import answers, exclusion, places, raw, statistics
+from xdbrel.query import answers, exclusion, places, raw, statistics, trimming
 from xdbrel.query.compiler import spanning
 from xdbrel.query.explain import explain_cross_db, max_shipped_rows
 from xdbrel.query.state import STATE
@@ -34,6 +34,7 @@ def install() -> None:
     answers.install()
     raw.install()
     exclusion.install()
+    trimming.install()
     setting_changed.connect(places.forget, dispatch_uid="xdbrel.query.places")
     setting_changed.connect(statistics.forget, dispatch_uid="xdbrel.query.statistics")
 

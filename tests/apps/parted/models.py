@@ -1,16 +1,26 @@
 """Models whose queries span databases, for ``tests/oracle``.
 
-Homes: Country, Author and Reading in ``default``; Post, Comment and Club in ``blog``; Order,
-Profile and Membership in ``shop``. All of them stand in the database ``whole`` too, where Django
-itself can join them.
+Homes: Country, Author, Reading, Spot and Booth in ``default``; Post, Comment, Club, Note and Visit
+in ``blog``; Order, Profile, Membership, Label and Zone in ``shop``. Models that tell the same in
+Django's own fields stand in the database ``whole``, where it can join them itself
+(``tests.oracle.twins``).
 
-Deleting leaves alone whatever crosses (``DO_NOTHING``): what is compared is which rows a
-query finds. Every field has a default, so that a row is written by what matters of it.
+Deleting leaves alone whatever crosses (``DO_NOTHING``), where Django has the choice: what is
+compared is which rows a query finds. Every field has a default, so that a row is written by what
+matters of it.
 """
 
+from django.contrib.contenttypes.models import ContentType
 from django.db import models
 
-from xdbrel import CrossDBForeignKey, CrossDBManyToManyField, CrossDBOneToOneField
+from xdbrel import (
+    CrossDBCompositeForeignKey,
+    CrossDBForeignKey,
+    CrossDBGenericForeignKey,
+    CrossDBGenericRelation,
+    CrossDBManyToManyField,
+    CrossDBOneToOneField,
+)
 
 
 class Country(models.Model):
@@ -33,6 +43,9 @@ class Author(models.Model):
     joined = models.DateTimeField(null=True)
     #: The rows in between are beside the authors.
     read = CrossDBManyToManyField("Post", through="Reading", related_name="readers")
+    #: The same, of a model that nobody wrote.
+    liked = CrossDBManyToManyField("Club", related_name="fans")
+    notes = CrossDBGenericRelation("Note", related_query_name="on_author")
 
 
 class Post(models.Model):
@@ -48,6 +61,12 @@ class Post(models.Model):
     public = models.BooleanField(default=False)
     day = models.DateField(null=True)
     moment = models.DateTimeField(null=True)
+    #: Between models of one database, with the rows in between in another.
+    linked = CrossDBManyToManyField(
+        "self", symmetrical=False, through_home="default", related_name="links"
+    )
+    #: Beside the notes.
+    notes = CrossDBGenericRelation("Note", related_query_name="on_post")
 
 
 class Comment(models.Model):
@@ -73,6 +92,8 @@ class Profile(models.Model):
     author = CrossDBOneToOneField(Author, on_delete=models.DO_NOTHING, related_name="profile")
     bio = models.CharField(max_length=10, default="")
     level = models.IntegerField(null=True)
+    #: Without a way back in queries.
+    notes = CrossDBGenericRelation("Note")
 
 
 class Club(models.Model):
@@ -84,6 +105,10 @@ class Club(models.Model):
     since = models.DateField(null=True)
     #: The rows in between are in a third database.
     members = CrossDBManyToManyField(Author, through="Membership", related_name="clubs")
+    patrons = CrossDBManyToManyField(Author, through_home="shop", related_name="patron_of")
+    labels = CrossDBGenericRelation(
+        "Label", object_id_field="key", content_type_field="kind", related_query_name="club"
+    )
 
 
 class Membership(models.Model):
@@ -100,3 +125,100 @@ class Reading(models.Model):
     post = CrossDBForeignKey(Post, on_delete=models.DO_NOTHING, related_name="readings")
     pages = models.IntegerField(default=0)
     day = models.DateField(null=True)
+
+
+class Note(models.Model):
+    """Is about an author, a post or a profile."""
+
+    content_type = CrossDBForeignKey(
+        ContentType, on_delete=models.DO_NOTHING, null=True, related_name="+"
+    )
+    object_id = models.IntegerField(null=True)
+    about = CrossDBGenericForeignKey()
+    text = models.CharField(max_length=10, default="")
+    weight = models.IntegerField(null=True)
+    day = models.DateField(null=True)
+
+
+class Label(models.Model):
+    """Is on a club, by a key that is a text."""
+
+    kind = CrossDBForeignKey(ContentType, on_delete=models.DO_NOTHING, related_name="+")
+    key = models.CharField(max_length=5)
+    subject = CrossDBGenericForeignKey("kind", "key")
+    author = CrossDBForeignKey(
+        Author, on_delete=models.DO_NOTHING, null=True, related_name="labels"
+    )
+    word = models.CharField(max_length=10, default="")
+    level = models.IntegerField(default=0)
+
+
+class Zone(models.Model):
+    """Two of its columns are unique together."""
+
+    letter = models.CharField(max_length=5)
+    row = models.IntegerField()
+    name = models.CharField(max_length=10, default="")
+    size = models.IntegerField(null=True)
+    since = models.DateField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["letter", "row"], name="parted_zone_key"),
+        ]
+
+
+class Spot(models.Model):
+    """Its key is of two columns, one of which belongs to another relation as well."""
+
+    pk = models.CompositePrimaryKey("row", "letter")
+    row = models.IntegerField()
+    letter = models.CharField(max_length=5)
+    floor = models.IntegerField(null=True)
+    zone = CrossDBCompositeForeignKey(
+        Zone,
+        on_delete=models.DO_NOTHING,
+        from_fields=("letter", "floor"),
+        to_fields=("letter", "row"),
+        related_name="spots",
+    )
+    name = models.CharField(max_length=10, default="")
+    height = models.IntegerField(null=True)
+    opened = models.DateField(null=True)
+
+
+class Visit(models.Model):
+    """Any column of its keys may be NULL."""
+
+    author = CrossDBForeignKey(
+        Author, on_delete=models.DO_NOTHING, null=True, related_name="visits"
+    )
+    row = models.IntegerField(null=True)
+    letter = models.CharField(max_length=5, null=True)
+    floor = models.IntegerField(null=True)
+    spot = CrossDBCompositeForeignKey(
+        Spot, on_delete=models.DO_NOTHING, from_fields=("row", "letter"), related_name="visits"
+    )
+    zone = CrossDBCompositeForeignKey(
+        Zone,
+        on_delete=models.DO_NOTHING,
+        from_fields=("letter", "floor"),
+        to_fields=("letter", "row"),
+        related_name="visits",
+    )
+    text = models.CharField(max_length=10, default="")
+    stars = models.IntegerField(default=0)
+    day = models.DateField(null=True)
+
+
+class Booth(models.Model):
+    """Beside its spot, which it cannot do without."""
+
+    row = models.IntegerField()
+    letter = models.CharField(max_length=5)
+    spot = CrossDBCompositeForeignKey(
+        Spot, on_delete=models.DO_NOTHING, from_fields=("row", "letter"), related_name="booths"
+    )
+    post = CrossDBForeignKey(Post, on_delete=models.DO_NOTHING, null=True, related_name="booths")
+    name = models.CharField(max_length=10, default="")
+    price = models.DecimalField(max_digits=8, decimal_places=2, null=True)

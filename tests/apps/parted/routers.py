@@ -1,8 +1,4 @@
-"""The router that lets every model of this app stand in the database ``whole`` as well.
-
-It speaks of migrations alone: no query is sent to ``whole`` unless it says so itself. It is
-in force while the tests of ``tests/oracle`` run, before the others.
-"""
+"""Routers that are in force while the tests of ``tests/oracle`` run, before the others."""
 
 from __future__ import annotations
 
@@ -10,9 +6,16 @@ WHOLE = "whole"
 
 
 class WholeRouter:
-    """Keep the tables of ``parted``, and nothing else, in ``whole``."""
+    """Keep the twins of ``parted``, and the content types that they name, in ``whole``."""
+
+    def _home(self, model, **hints):
+        return WHOLE if model._meta.app_label == WHOLE else None
+
+    db_for_read = db_for_write = db_for_home = _home
 
     def allow_migrate(self, db, app_label, model_name=None, **hints):
-        if db != WHOLE or app_label == "xdbrel":
-            return None
-        return app_label == "parted"
+        if app_label == WHOLE:
+            return db == WHOLE
+        if db == WHOLE:
+            return app_label == "contenttypes"
+        return None

@@ -43,6 +43,20 @@ def test_isnull(trips):
     assert hours(Trip.objects.filter(weather__celsius__isnull=True).order_by("id")) == [7, None]
 
 
+def test_what_is_partly_null_has_no_place(trips):
+    """The place stands in the trip's own column as well, but the trip is related to nothing."""
+    assert hours(Trip.objects.filter(weather__place="JFK").order_by("hour")) == [0, 1, 2, 3, 4]
+    assert hours(Trip.objects.filter(weather__place=None).order_by("id")) == [7, None]
+    found = Trip.objects.order_by("id").values_list("weather__place", "place")
+    assert list(found)[-1] == (None, "JFK")
+
+
+def test_a_column_beside_one_that_is_never_null(trips, queries):
+    """It is the trip's own, whether or not there is such weather."""
+    with queries(0, "default"):
+        assert hours(Trip.objects.filter(weather__hour=hour(7))) == [7]
+
+
 def test_order_and_values(trips):
     found = Trip.objects.filter(weather__celsius__gt=1).order_by("-weather__celsius")
     assert list(found.values_list("weather__celsius", flat=True)) == [4, 3, 2]

@@ -11,7 +11,7 @@ from django.db.models.sql import compiler as compilers
 from django.db.models.sql import query as queries
 
 from tests.apps.blog.models import Post
-from xdbrel.query import exclusion, hook, raw
+from xdbrel.query import exclusion, hook, raw, trimming
 from xdbrel.query.compiler import PartedCompiler, WatchedCompiler, WritingCompiler, spanning
 
 EVERY = [
@@ -151,3 +151,12 @@ def test_exclusion_begins_by_one_method():
     assert "join_field.foreign_related_fields[0].name" in source
     assert source.count("for r in join_field.related_fields") == 2
     assert "self.set_select([f.get_col(select_alias) for f in select_fields])" in source
+
+
+def test_joins_are_left_out_by_one_method():
+    """Where the source has the column that is asked for, and the path leads to it directly."""
+    assert queries.Query.trim_joins is trimming._trim_joins
+    assert parameters(trimming._django_trim_joins) == ["self", "targets", "joins", "path"]
+    source = inspect.getsource(trimming._django_trim_joins)
+    assert "if len(joins) == 1 or not info.direct:" in source
+    assert "targets = tuple(targets_dict[t.column] for t in targets)" in source
