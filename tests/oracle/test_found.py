@@ -142,3 +142,29 @@ def test_what_is_excluded_by_what_hangs_on_a_key_that_dangles():
         "Visit(id=3, row=2, letter='a', floor=None, stars=1)",
         "Visit(id=4, row=2, letter=None, floor=None, stars=1)",
     )
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "Author.objects.update(age=Subquery({}))",
+        "Author.objects.update(age=Coalesce(Subquery({}), F('age') + 1))",
+        "Author.objects.filter(~Q(age=Subquery({})))",
+        "Author.objects.order_by(Subquery({}).asc(nulls_first=True), 'pk').values_list('pk')",
+        "Author.objects.filter(Q(age__in={}) | Q(pk=1))",
+    ],
+)
+def test_a_subquery_that_turns_out_to_be_empty(query):
+    """Its value is NULL, which is a value to set and not nothing to be done."""
+    subquery = (
+        "Reading.objects.filter(author__name__gte='', post__public__isnull=True)"
+        ".order_by('pk').values('post__pk')"
+    )
+    limit = "" if "__in" in query else "[:1]"
+    check(
+        query.format(subquery + limit),
+        "Author(id=1, age=3)",
+        "Author(id=2)",
+        "Post(id=1, author_id=1)",
+        "Reading(id=1, author_id=1, post_id=1)",
+    )

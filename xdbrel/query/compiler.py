@@ -242,16 +242,6 @@ class PartedCompiler(WatchedCompiler):
                 result.append(f", {self._quoted(alias)}")
         return result, params
 
-    def get_combinator_sql(self, combinator: str, all: bool) -> Any:
-        run = self.connection.__dict__.get(STATE)
-        if run is None or not run.active:
-            return super().get_combinator_sql(combinator, all)  # type: ignore[misc]
-        before, run.in_union = run.in_union, combinator == "union" and not all
-        try:
-            return super().get_combinator_sql(combinator, all)  # type: ignore[misc]
-        finally:
-            run.in_union = before
-
     def collapse_group_by(self, expressions: Any, having: Any) -> Any:
         run = self.connection.__dict__.get(STATE)
         if run is None or not run.active or not any(run.scopes):
@@ -330,10 +320,11 @@ class PartedCompiler(WatchedCompiler):
             try:
                 return super().as_sql(*args, **kwargs)  # type: ignore[misc]
             except EmptyResultSet:
-                if not (empty and run.in_union):
+                if not empty or run.root is self:
                     raise
-                # Django leaves out a part of which it knows that it is empty, and with the only
-                # other part's UNION what makes its equal rows one. Here the keys have told it.
+                # Of a subquery of which it knows that it is empty, Django leaves out more than its
+                # rows: an UPDATE of whose values it is one, what makes the equal rows of a UNION's
+                # other part one, NULL beside NOT. Here the keys have told it, and Django does not.
                 self.elide_empty = False
                 return super().as_sql(*args, **kwargs)  # type: ignore[misc]
         finally:

@@ -56,8 +56,6 @@ class Run:
         #: For each SELECT that is being compiled, the innermost last: alias → its shipment.
         self.scopes: list[dict[str, Any]] = []
         self.budget: int = getattr(root.query, BUDGET, None) or settings.MAX_SHIPPED_ROWS
-        #: Whether a part of a UNION is compiled that makes equal rows one.
-        self.in_union = False
         self.sql = ""
 
     @contextmanager
@@ -76,7 +74,6 @@ class Run:
         self.shipments.clear()
         self.steps.clear()
         self.scopes.clear()
-        self.in_union = False
 
     def shipment_of(self, alias: str | None) -> Any:
         """Return the shipment that stands for an alias, as seen from the innermost SELECT."""
