@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.contenttypes.fields import GenericRel
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 
@@ -140,7 +141,9 @@ def _steps(model: type[models.Model]) -> tuple[Step, ...]:
     found = [
         _step(field, field.name, field.related_model)
         for field in model._meta.get_fields()
-        if field.is_relation and field.related_model not in (None, ContentType)
+        if field.is_relation
+        and field.related_model not in (None, ContentType)
+        and not isinstance(field, GenericRel)
     ]
     for target in MODELS:
         for field in target._meta.private_fields:
