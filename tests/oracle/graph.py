@@ -143,7 +143,8 @@ def _steps(model: type[models.Model]) -> tuple[Step, ...]:
         for field in model._meta.get_fields()
         if field.is_relation
         and field.related_model not in (None, ContentType)
-        and not isinstance(field, GenericRel)
+        # The ways back along generic relations are below; what shows them to Django is hidden.
+        and not (isinstance(field, GenericRel) or getattr(field, "hidden", False))
     ]
     for target in MODELS:
         for field in target._meta.private_fields:

@@ -139,6 +139,11 @@ class Note(models.Model):
     weight = models.IntegerField(null=True)
     day = models.DateField(null=True)
 
+    class Meta:
+        indexes = [
+            models.Index(fields=["object_id", "content_type"], name="parted_note_about"),
+        ]
+
 
 class Label(models.Model):
     """Is on a club, by a key that is a text."""
@@ -151,6 +156,11 @@ class Label(models.Model):
     )
     word = models.CharField(max_length=10, default="")
     level = models.IntegerField(default=0)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["key", "kind"], name="parted_label_subject"),
+        ]
 
 
 class Zone(models.Model):
@@ -186,6 +196,11 @@ class Spot(models.Model):
     height = models.IntegerField(null=True)
     opened = models.DateField(null=True)
 
+    class Meta:
+        indexes = [
+            models.Index(fields=["letter", "floor"], name="parted_spot_zone"),
+        ]
+
 
 class Visit(models.Model):
     """Any column of its keys may be NULL."""
@@ -210,6 +225,12 @@ class Visit(models.Model):
     stars = models.IntegerField(default=0)
     day = models.DateField(null=True)
 
+    class Meta:
+        indexes = [
+            models.Index(fields=["row", "letter"], name="parted_visit_spot"),
+            models.Index(fields=["letter", "floor"], name="parted_visit_zone"),
+        ]
+
 
 class Booth(models.Model):
     """Beside its spot, which it cannot do without."""
@@ -222,3 +243,8 @@ class Booth(models.Model):
     post = CrossDBForeignKey(Post, on_delete=models.DO_NOTHING, null=True, related_name="booths")
     name = models.CharField(max_length=10, default="")
     price = models.DecimalField(max_digits=8, decimal_places=2, null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["row", "letter"], name="parted_booth_spot"),
+        ]
