@@ -194,6 +194,7 @@ def test_others_are_answered_from_what_this_one_has_read():
     assert queries == {}
 
 
+@servers
 def test_writers_and_readers_at_once():
     """Whatever was kept meanwhile, what is read when the last is done is what is there."""
 
