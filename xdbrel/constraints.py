@@ -9,7 +9,7 @@ no other, wraps the three methods by which constraints come. Fields of xdbrel ha
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,8 +33,9 @@ def install() -> None:
 def _wrapped(django: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(django)
     def method(self: Any, model: Any, *fields: Any, **kwargs: Any) -> None:
-        changed = [one for one in fields if isinstance(one, models.Field)]
-        with _unconstrained(changed or model._meta.local_fields, self.connection.alias):
+        given = (*fields, *kwargs.values())
+        changed = [one for one in given if isinstance(one, models.Field)]
+        with _unconstrained(model, changed or model._meta.local_fields, self.connection.alias):
             django(self, model, *fields, **kwargs)
 
     method.xdbrel_wraps = django  # type: ignore[attr-defined]
@@ -42,14 +43,14 @@ def _wrapped(django: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def _unconstrained(fields: Any, alias: str) -> Iterator[None]:
-    """Let those of the fields whose targets are not in ``alias`` want no constraint."""
+def _unconstrained(model: type[models.Model], fields: Iterable[Any], alias: str) -> Iterator[None]:
+    """Let those of a model's fields whose targets are not in ``alias`` want no constraint."""
     plain: list[Any] = [
         field
         for field in fields
         if isinstance(field, models.ForeignKey)
         and field.db_constraint  # type: ignore[attr-defined]
-        and is_elsewhere(field, alias)
+        and _is_elsewhere(model, field, alias)
     ]
     for field in plain:
         field.db_constraint = False
@@ -60,10 +61,13 @@ def _unconstrained(fields: Any, alias: str) -> Iterator[None]:
             field.db_constraint = True
 
 
-def is_elsewhere(field: models.ForeignKey[Any, Any], alias: str) -> bool:
+def _is_elsewhere(
+    model: type[models.Model], field: models.ForeignKey[Any, Any], alias: str
+) -> bool:
     """Tell whether the target of a field has no rows in ``alias`` that it could point at.
 
-    The field may be one of a migration's state, whose model is not that of the project.
+    The model may be one of a migration's state, not that of the project, and the field one that
+    was made for the schema editor, which knows of no model.
     """
     target: Any = field.remote_field.model
     if isinstance(target, str):
@@ -71,7 +75,7 @@ def is_elsewhere(field: models.ForeignKey[Any, Any], alias: str) -> bool:
     if not router.allow_migrate_model(alias, target):
         return True
     try:
-        now: Any = apps.get_model(field.model._meta.label)._meta.get_field(field.name)
+        now: Any = apps.get_model(model._meta.label)._meta.get_field(field.name)
         if not getattr(now, "crosses_databases", False):
             return False
         return not placement.same_home(alias, placement.home(now.remote_field.model))
