@@ -15,6 +15,7 @@ import time
 from collections.abc import Generator, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -35,6 +36,17 @@ _SESSIONS = {
         " AND id <> connection_id()"
     ),
 }
+# On a busy machine examples take their time, to be drawn and to be tried. Those of a test share
+# its database, and undo what they did.
+hypothesis.settings.register_profile(
+    "shared",
+    deadline=None,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.function_scoped_fixture,
+    ],
+)
+hypothesis.settings.load_profile("shared")
 _before = pytest.StashKey[set[str]]()
 
 

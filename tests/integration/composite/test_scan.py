@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from django.core.management import call_command
 from django.db.models import F
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.apps.climate.models import Cell, Marker, Region, Stop, Trip, Weather
@@ -90,9 +90,7 @@ def ordinals():
     return st.tuples(st.sampled_from(["a", "b", "ab", "ß", "\U0001f600"]), st.integers(0, 5))
 
 
-@settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=10)
 @given(
     held=st.lists(st.tuples(ordinals(), st.booleans()), max_size=30),
     there=st.sets(ordinals(), max_size=20),

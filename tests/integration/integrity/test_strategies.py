@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 from django.db import connections
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.apps.archive.models import CASELESS, Box, Day, Entry, Rate, Shelf, Topic
@@ -127,11 +127,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(
-    max_examples=10,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_any_keys(small, kind, data):
     """Every strategy that suits gives a plain difference of sets, in one go or in two.

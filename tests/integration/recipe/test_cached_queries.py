@@ -25,7 +25,7 @@ from django.db.models import (
     Value,
 )
 from django.db.models.functions import Cast, Now, Random, Upper
-from hypothesis import HealthCheck, given, settings, strategies
+from hypothesis import given, settings, strategies
 
 from sample_project.blog.models import Comment, Note, Post
 from sample_project.counting import counted_queries
@@ -515,9 +515,7 @@ CHANGES = {
 ASKED = ["filter", "count", "values", "related", "reverse", "page", "iterator", "in"]
 
 
-@settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=6)
 @given(
     strategies.lists(
         strategies.tuples(
