@@ -168,3 +168,15 @@ def test_a_subquery_that_turns_out_to_be_empty(query):
         "Post(id=1, author_id=1)",
         "Reading(id=1, author_id=1, post_id=1)",
     )
+
+
+def test_a_subquery_that_groups_and_is_a_condition_on_groups():
+    """It is brought once: where it stood under two names PostgreSQL took it for two."""
+    check(
+        "Author.objects.alias(x1=Count('pk')).filter("
+        "Q(x1=0) | Exists(Reading.objects.filter(post__title=OuterRef('pupils__name'))))",
+        "Author(id=1, name='a')",
+        "Author(id=2, name='b', mentor_id=1)",
+        "Post(id=1, title='b', author_id=1)",
+        "Reading(id=1, post_id=1, author_id=1)",
+    )

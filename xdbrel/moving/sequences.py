@@ -9,10 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import connections, models
+from django.db import OperationalError, connections, models
 from django.db.models import Max
 
 from xdbrel.moving.parts import Part
+
+#: How often a table is altered that others write to meanwhile.
+ATTEMPTS = 10
+
+_DEADLOCK = 1213
 
 
 def carry_over(part: Part, *, headroom: int = 0) -> int | None:
@@ -85,11 +90,18 @@ def _last_mysql(connection: Any, model: type[models.Model]) -> int:
 
 
 def _forward_mysql(connection: Any, model: type[models.Model], last: int) -> None:
-    if _last_mysql(connection, model) >= last:
-        return
     table = connection.ops.quote_name(model._meta.db_table)
-    with connection.cursor() as cursor:
-        cursor.execute(f"ALTER TABLE {table} AUTO_INCREMENT = {last + 1:d}")
+    for attempt in range(1, ATTEMPTS + 1):
+        if _last_mysql(connection, model) >= last:
+            return
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(f"ALTER TABLE {table} AUTO_INCREMENT = {last + 1:d}")
+        except OperationalError as error:
+            # It waits for whoever writes to the table; where that one comes to wait for it as
+            # well, it is the one that gives way, and nothing was done.
+            if error.args[0] != _DEADLOCK or attempt == ATTEMPTS:
+                raise
 
 
 def _last_sqlite(connection: Any, model: type[models.Model]) -> int:

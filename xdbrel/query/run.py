@@ -22,7 +22,14 @@ from django.db.models.sql.constants import MULTI, SINGLE
 from xdbrel.caching import uncached
 from xdbrel.conf import settings
 from xdbrel.query import answers, raw
-from xdbrel.query.shipment import Shipment, drop_leftovers, finish, is_read_on, within
+from xdbrel.query.shipment import (
+    Shipment,
+    drop_leftovers,
+    finish,
+    is_read_on,
+    renamed,
+    within,
+)
 from xdbrel.query.state import STATE
 from xdbrel.query.stitch import Answered
 from xdbrel.query.streaming import buffered
@@ -94,6 +101,8 @@ class Run:
         """Bring what the statement needs; return it, with what comes inside it in front."""
         if not self.shipments or self.dry:
             return compiled
+        if connections[self.using].vendor == "postgresql":
+            compiled = self._each_once(compiled)
         drop_before(self.using)
         for shipment in self.shipments:
             began = time.perf_counter()
@@ -101,6 +110,25 @@ class Run:
             shipment.seconds = time.perf_counter() - began
             self.budget -= shipment.rows
         return within(compiled, self.shipments)
+
+    def _each_once(self, compiled: Any) -> Any:
+        """Return the statement with one name for what it needs twice, and bring that once.
+
+        A subquery that stands in GROUP BY and in HAVING is compiled for each, and PostgreSQL
+        takes it for two unless they are alike to the letter. MariaDB and MySQL let no temporary
+        table be read twice in one statement.
+        """
+        known: dict[Any, Shipment] = {}
+        for shipment in list(self.shipments):
+            alike = [one for one in self.shipments if one.may_be(shipment)]
+            if len(alike) < 2:
+                continue
+            first = known.setdefault(shipment.statement(), shipment)
+            if first is not shipment:
+                first.keys += [key for key in shipment.keys if key not in first.keys]
+                compiled = renamed(compiled, shipment.table, first.table)
+                self.shipments.remove(shipment)
+        return compiled
 
     def end(self, failed: bool) -> None:
         """Drop what was brought."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from django.core.exceptions import SynchronousOnlyOperation
+from django.core.exceptions import EmptyResultSet, SynchronousOnlyOperation
 from django.db import DatabaseError, Error, connections, models
 from django.db.models import Case, Min, When, Window
 from django.db.models.functions import DenseRank
@@ -67,6 +67,19 @@ class Shipment:
     def query(self) -> Any:
         """Return the query that reads the rows at home, its columns in their order."""
         raise NotImplementedError
+
+    def may_be(self, other: Shipment) -> bool:
+        """Tell, by what is cheap to see, whether another one may bring the same."""
+        mine, its = ((one.home, one.label, [*one.columns]) for one in (self, other))
+        return mine == its
+
+    def statement(self) -> tuple[str, str, str]:
+        """Return the home, and what is asked there: the same where the same is brought."""
+        try:
+            sql, params = self.query().get_compiler(using=self.home).as_sql()
+        except EmptyResultSet:
+            return self.home, "", ""
+        return self.home, sql, repr(params)
 
     def load(self, using: str, budget: int) -> None:
         """Bring the rows to ``using``: into a table, or as ``inside``.
@@ -332,6 +345,14 @@ class QueryShipment(Shipment):
 
     def query(self) -> Any:
         return self._query
+
+
+def renamed(compiled: Any, table: str, other: str) -> Any:
+    """Return a compiled statement, or a list of them, that reads from another table."""
+    if isinstance(compiled, list):
+        return [renamed(one, table, other) for one in compiled]
+    sql, params = compiled
+    return sql.replace(f'"{table}"', f'"{other}"'), params
 
 
 def within(compiled: Any, shipments: list[Shipment]) -> Any:
