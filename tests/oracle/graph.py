@@ -57,6 +57,7 @@ _KINDS = {
     "IntegerField": "int",
     "BigAutoField": "int",
     "DecimalField": "decimal",
+    "BigIntegerField": "int",
     "BooleanField": "bool",
     "DateField": "date",
     "DateTimeField": "moment",

@@ -133,7 +133,7 @@ class Note(models.Model):
     content_type = CrossDBForeignKey(
         ContentType, on_delete=models.DO_NOTHING, null=True, related_name="+"
     )
-    object_id = models.IntegerField(null=True)
+    object_id = models.BigIntegerField(null=True)
     about = CrossDBGenericForeignKey()
     text = models.CharField(max_length=10, default="")
     weight = models.IntegerField(null=True)

@@ -6,9 +6,17 @@ from django.db import connections, transaction
 
 import xdbrel
 from tests.apps.blog.models import Post
+from xdbrel import relations
 from xdbrel.cascade.atomic import commit_order
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def without_the_oracles(monkeypatch):
+    """Its models point from every database at every other: no order is right for these."""
+    found = [one for one in relations.all_relations() if one.source._meta.app_label != "parted"]
+    monkeypatch.setattr(relations, "all_relations", lambda: found)
 
 
 @pytest.mark.parametrize(
