@@ -44,6 +44,9 @@ def kill(arena: Any, policy: str) -> None:
         if not arena.dies(arena.fork(lambda: repair(policy)), life):
             break
         kills += 1
+        if _is_over(policy):
+            # It died after its work: another one would begin a repair of its own.
+            break
     _judge(arena, policy, kills, orphans)
     wrong = _others() != others or _orphans()
     arena.tell(f"{policy}: what is left", {"orphans": len(_orphans())}, not wrong)
@@ -81,6 +84,12 @@ def _judge(arena: Any, policy: str, kills: int, orphans: dict[int, int]) -> None
         )
     told = {"killed": kills, "orphans": len(orphans), "counted": row.rows}
     arena.tell(policy, told, right)
+
+
+def _is_over(policy: str) -> bool:
+    from xdbrel.models import RepairRun
+
+    return RepairRun.objects.filter(policy=policy, status=RepairRun.Status.COMPLETE).exists()
 
 
 def _claim_seconds() -> float:
