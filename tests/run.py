@@ -7,8 +7,8 @@ nothing but the standard library. What the environments hold is for
 * ``tests/unit`` runs once for each Django, on SQLite.
 * ``tests/integration`` runs for each Django on SQLite and, where the servers answer, on
   layouts of two servers; on those of one where they are asked for.
-* ``tests/integration/recipe`` needs the sample project's settings and runs apart, on
-  SQLite and on the layouts of two servers.
+* ``tests/integration/recipe`` needs the sample project's settings and runs apart, on SQLite with
+  one Django, on a layout of two servers with the newest, on any of these that is asked for.
 * ``tests/faults`` breaks things on purpose: in part on layouts of two servers with the newest
   Django, on SQLite with the others; all of it on any layout that is asked for.
 * ``tests/oracle`` compares queries that span databases with those of one database: on SQLite
@@ -56,6 +56,8 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
 }
 RICHEST = ("mixed", "postgres", "mariadb", "sqlite")
 SAMPLE_LAYOUTS = ("mixed", "mixed_reverse", "sqlite")
+# Where nothing is asked for.
+SAMPLES = {"5.2": ("sqlite",), "6.1": ("mixed",)}
 # What is run where nothing is asked for: every database with each Django, and on either side
 # of a relation with one of them. The other layouts are for who asks for them.
 USUAL_LAYOUTS = {"5.2": ("mixed_reverse", "sqlite"), "6.1": ("mixed", "sqlite")}
@@ -65,8 +67,15 @@ STATEMENTS, ROLLBACKS = "tests/faults/test_statements.py", "tests/faults/test_ro
 # Python 3.11 keeps what an error interrupted, and with it open reads of tables in shared
 # memory, which lock out who is next: random faults there are for the other Django.
 STATE_MACHINE = "tests/faults/test_state_machine.py"
-# One process after the other, each with connections of its own.
-EVERY_STEP = "tests/faults/test_kills.py::test_deleters_of_other_kinds_are_killed_at_every_step"
+# Hundreds of processes, one after the other: those of the newer kinds of relations on SQLite alone.
+OTHER_KINDS = [
+    f"--deselect=tests/faults/test_kills.py::test_{what}"
+    for what in (
+        "deleters_of_other_kinds_are_killed_at_every_step",
+        "deleters_of_other_kinds_are_killed_while_others_write",
+        "relays_are_killed_at_a_backlog_of_other_kinds",
+    )
+]
 FAULTS: dict[str, dict[str, list[str]]] = {
     "5.2": {
         "sqlite": ["tests/faults", f"--ignore={STATEMENTS}", f"--ignore={STATE_MACHINE}"],
@@ -77,7 +86,7 @@ FAULTS: dict[str, dict[str, list[str]]] = {
             "tests/faults",
             f"--ignore={STATEMENTS}",
             f"--ignore={ROLLBACKS}",
-            f"--deselect={EVERY_STEP}",
+            *OTHER_KINDS,
         ],
         "mixed_reverse": [
             STATEMENTS,
@@ -89,20 +98,21 @@ FAULTS: dict[str, dict[str, list[str]]] = {
     },
 }
 SAMPLE_TESTS = "tests/integration/recipe"
-# Projects that are migrated, process by process: with one Django on SQLite, with the other on
-# servers.
-WITHOUT_MIGRATING = [
+# Projects that are migrated, process by process, and moves of every kind of relation: with one
+# Django on SQLite, with the other on servers.
+WITHOUT_THE_SLOWEST = [
     "tests/integration",
     f"--ignore={SAMPLE_TESTS}",
     "--ignore=tests/integration/migrations",
     "--ignore=tests/integration/cascade/triggers/test_migrating.py",
+    "--ignore=tests/integration/moving/test_relations.py",
 ]
 # Less than all of the integration tests; on PostgreSQL alone what asks for one server on both
 # sides.
 PARTS: dict[str, dict[str, list[str]]] = {
-    "5.2": {"mixed_reverse": WITHOUT_MIGRATING},
+    "5.2": {"mixed_reverse": WITHOUT_THE_SLOWEST},
     "6.1": {
-        "sqlite": WITHOUT_MIGRATING,
+        "sqlite": WITHOUT_THE_SLOWEST,
         "postgres": [
             "tests/integration/integrity/test_strategies.py",
             "tests/integration/query/test_carried.py",
@@ -245,7 +255,14 @@ class Matrix:
                     "oracle",
                     [one for one in usable if self.options.layout or one in ORACLES[django]],
                 ),
-                ("sample", [layout for layout in layouts if layout in SAMPLE_LAYOUTS]),
+                (
+                    "sample",
+                    [
+                        one
+                        for one in usable
+                        if one in (SAMPLE_LAYOUTS if self.options.layout else SAMPLES[django])
+                    ],
+                ),
                 ("product", ["sqlite"] if environment is made[-1] else []),
                 ("unit", ["sqlite"]),
             ):
