@@ -67,7 +67,7 @@ STATEMENTS, ROLLBACKS = "tests/faults/test_statements.py", "tests/faults/test_ro
 # Python 3.11 keeps what an error interrupted, and with it open reads of tables in shared
 # memory, which lock out who is next: random faults there are for the other Django.
 STATE_MACHINE = "tests/faults/test_state_machine.py"
-# Hundreds of processes, one after the other: those of the newer kinds of relations on SQLite alone.
+# Hundreds of processes, one after the other: those of newer kinds of relations on SQLite alone.
 OTHER_KINDS = [
     f"--deselect=tests/faults/test_kills.py::test_{what}"
     for what in (
