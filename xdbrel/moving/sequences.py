@@ -7,6 +7,8 @@ relations may still hold them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import OperationalError, connections, models
@@ -14,10 +16,11 @@ from django.db.models import Max
 
 from xdbrel.moving.parts import Part
 
-#: How often a table is altered that others write to meanwhile.
-ATTEMPTS = 10
+#: How often a table is altered that others write to meanwhile, and the seconds of each wait.
+ATTEMPTS, WAIT = 30, 2
 
-_DEADLOCK = 1213
+#: A deadlock, and a wait that was too long.
+_GAVE_WAY = frozenset({1213, 1205})
 
 
 def carry_over(part: Part, *, headroom: int = 0) -> int | None:
@@ -95,13 +98,27 @@ def _forward_mysql(connection: Any, model: type[models.Model], last: int) -> Non
         if _last_mysql(connection, model) >= last:
             return
         try:
-            with connection.cursor() as cursor:
+            with connection.cursor() as cursor, _short_waits(cursor):
                 cursor.execute(f"ALTER TABLE {table} AUTO_INCREMENT = {last + 1:d}")
         except OperationalError as error:
-            # It waits for whoever writes to the table; where that one comes to wait for it as
-            # well, it is the one that gives way, and nothing was done.
-            if error.args[0] != _DEADLOCK or attempt == ATTEMPTS:
+            # It waits for whoever writes to the table, and that one may come to wait for it: at
+            # a lock of which the server sees both sides, or of which it does not (a row's parent
+            # is locked by InnoDB, a table by the server). It gives way, and nothing was done.
+            if error.args[0] not in _GAVE_WAY or attempt == ATTEMPTS:
                 raise
+
+
+@contextmanager
+def _short_waits(cursor: Any) -> Iterator[None]:
+    """Let statements of the block wait for locks no longer than others can bear."""
+    cursor.execute("SELECT @@SESSION.lock_wait_timeout, @@SESSION.innodb_lock_wait_timeout")
+    before = cursor.fetchone()
+    set_both = "SET SESSION lock_wait_timeout = %s, SESSION innodb_lock_wait_timeout = %s"
+    cursor.execute(set_both, [WAIT, WAIT])
+    try:
+        yield
+    finally:
+        cursor.execute(set_both, before)
 
 
 def _last_sqlite(connection: Any, model: type[models.Model]) -> int:

@@ -36,8 +36,9 @@ def forward(gives_way, *, beyond=50):
     return using, last
 
 
-def test_deadlock_is_tried_again():
-    gives_way = GivesWay(2)
+@pytest.mark.parametrize("number", [1213, 1205], ids=["deadlock", "too long a wait"])
+def test_who_gave_way_tries_again(number):
+    gives_way = GivesWay(2, number)
     using, last = forward(gives_way)
     assert gives_way.altered == 3
     assert sequences.given(Depot, using) == last
